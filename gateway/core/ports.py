@@ -1,0 +1,216 @@
+"""The ports: what the flow needs from the world, as Protocols. ``gateway.edge`` makes them real; the simulation makes them faulty.
+
+The ledger's port is its own module (``core/ledger.py``), because it is the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from gateway.core.bank import Bank, Request, Seal
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Clock(Protocol):
+    """Time. UTC inside; a virtual clock in the demo and the simulation."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds for measuring spans; never a date."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that long on this clock."""
+        ...
+
+
+class Ids(Protocol):
+    """Fresh identifiers, unguessable where it matters and time-ordered where storage likes it."""
+
+    def message(self) -> str:
+        """A new message id, 1..255 ASCII characters, time-ordered."""
+        ...
+
+
+class Work(Protocol):
+    """Where synchronous work on bytes runs: a thread in production, inline in the simulation."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it elsewhere, return its result or raise its error."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------- bus
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of ours, either way."""
+
+    message_id: str
+    body: bytes
+    content_type: str = "application/cloudevents+json"
+    headers: Mapping[str, str] = {}
+
+
+class Delivery(Protocol):
+    """One message from a queue, not settled yet."""
+
+    message: Message
+    queue: str
+    redelivered: bool
+
+    async def ack(self) -> None:
+        """It is recorded in the ledger."""
+        ...
+
+    async def reject(self, reason: str) -> None:
+        """It can never be processed: dead-letter it, bytes and reason kept."""
+        ...
+
+    async def requeue(self) -> None:
+        """We cannot record it now (the ledger is away): give it back."""
+        ...
+
+
+class Bus(Protocol):
+    """The broker. Publishing is confirmed and mandatory; consuming acknowledges after the ledger's commit."""
+
+    async def publish(self, exchange: str, key: str, message: Message) -> None:
+        """Returns after the broker's confirm. Raises Unavailable if it did not arrive or is not known to have: publish it again under
+        the same message id."""
+        ...
+
+    def consume(self, queue: str, prefetch: int) -> AsyncIterator[Delivery]:
+        """Deliveries for ever; ends only when the task is cancelled."""
+        ...
+
+    async def take(self, queue: str) -> Delivery | None:
+        """One delivery if there is one."""
+        ...
+
+    async def depth(self, queue: str) -> int:
+        """Messages waiting in it."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------- archive
+
+
+class Spool(Protocol):
+    """A file being written, hashed as it grows; nobody sees it before ``keep``."""
+
+    size: int
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises Malformed SIZE above the cap."""
+        ...
+
+    def hole(self, size: int) -> int:
+        """Leave ``size`` bytes to be filled later, out of the running digest; returns the offset."""
+        ...
+
+    def running_digest(self) -> bytes:
+        """SHA-256 of all written so far, holes left out."""
+        ...
+
+    def fill(self, offset: int, data: bytes) -> None:
+        """Fill a hole; ``data`` must have its exact size."""
+        ...
+
+    def keep(self) -> str:
+        """fsync and move into the archive under its SHA-256 (holes filled); returns the hex digest. Same content twice is one file."""
+        ...
+
+    def drop(self) -> None:
+        """Forget it."""
+        ...
+
+
+class Archive(Protocol):
+    """Every Document that left or arrived, by digest. Synchronous: used inside Work. Content is encrypted at rest."""
+
+    def spool(self, size_max: int) -> Spool:
+        """A new spool with a cap in bytes."""
+        ...
+
+    def open(self, digest: str) -> BinaryIO:
+        """Read it again; checks the digest on the way and raises Halt if it differs."""
+        ...
+
+    def size(self, digest: str) -> int:
+        """Bytes of the payload; raises Halt if it is not there."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------- crypto
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification proved: by whom, and which bytes. Only ``signed`` may be read (P8)."""
+
+    by: str  # name of the pinned certificate
+    fingerprint: str  # SHA-256 of that certificate, hex
+    signed: BinaryIO
+
+
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One key or pinned certificate, for lists and expiry warnings."""
+
+    name: str
+    use: str  # "sign", "decrypt", "verify", "encrypt"
+    subject: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+
+
+class Crypto(Protocol):
+    """Keys and engines. Nothing here returns a private key."""
+
+    async def sign(self, key: str, algorithm: str, data: bytes) -> bytes:
+        """Signature over ``data`` (``rsa-sha256``), checked with the key's own certificate before it is returned."""
+        ...
+
+    def certificate(self, key: str) -> bytes:
+        """The DER certificate of a signing key of ours."""
+        ...
+
+    def verify(self, bank: Bank, shape: Seal, payload: BinaryIO, seal: bytes | None, at: datetime) -> Verified:
+        """Check an inbound seal against the Bank's pins. Synchronous: used inside Work. Raises Unverified (SIG, CERT)."""
+        ...
+
+    def keys(self) -> list[KeyInfo]:
+        """Every key and pin that is configured."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------- wires
+
+
+class Wire(Protocol):
+    """One Bank's transport. It performs requests; it decides nothing.
+
+    Raises NotSent where it is sure that the request had no effect at the bank, InDoubt where it is not, Unverified where the partner's
+    identity (host key, certificate) is wrong, Malformed for a name or size we do not take.
+    """
+
+    async def perform(self, request: Request) -> Any:
+        """The reply that the request's docstring names. (``Get``, ``Sign`` and ``Save`` never arrive here: ``travel`` does them.)"""
+        ...
+
+    def read(self, path: str) -> AsyncIterator[bytes]:
+        """The bytes at ``path`` in chunks. Raises NotSent if it vanished, Malformed PATH if it is no plain file."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
