@@ -70,7 +70,7 @@ clean: ## remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info image
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+$(VENV)/.made-in:
 	@python=$$(for p in $${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do \
 	    "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; \
 	done || true); \
@@ -83,9 +83,9 @@ $(VENV)/bin/python:
 	fi; \
 	echo "Creating $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv --clear $(VENV); \
-	printf '%s\n' "$(CURDIR)" > $(VENV)/.made-in
+	printf "%s\n" "$(CURDIR)" > $@
 
-$(VENV)/.setup: requirements.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.setup: requirements.lock pyproject.toml | $(VENV)/.made-in
 	@echo "Installing the locked requirements"
 	@$(PIP) install --require-hashes --requirement requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
