@@ -205,9 +205,8 @@ def test_every_dependency_is_locked() -> None:
 
 def test_no_file_of_the_tree_tells_where_it_was_made() -> None:
     """No tracked file holds a private key or the address of a package registry; uv.lock would."""
-    dot = "[.]"
-    hosts = f"pypi{dot}org|pythonhosted|registry{dot}npmjs|(deb|snapshot){dot}debian"
-    forbidden = re.compile(f"{hosts}|^-----BEGIN ([A-Z]+ )?PRIVATE KEY".encode(), re.M)
+    hosts = rb"pyp[i][.]org|pythonhoste[d]|registry[.]npmj[s]|(deb|snapshot)[.]debia[n]"
+    forbidden = re.compile(hosts + rb"|^-----BEGIN ([A-Z]+ )?PRIVATE KEY", re.M)
     assert [path.name for path in GIT_FILES if path.name == "uv.lock" or forbidden.search(path.read_bytes())] == []
 
 
