@@ -64,6 +64,7 @@ class Verdict(StrEnum):
     BANK_FAULT = "BANK_FAULT"
     NO_REASON = "NO_REASON"
     CANCELLED = "CANCELLED"
+    NOT_FOUND = "NOT_FOUND"
     UNKNOWN_CODE = "UNKNOWN_CODE"
 
 
@@ -101,6 +102,8 @@ MEANINGS: dict[Verdict, Meaning] = {
     Verdict.BANK_FAULT: Meaning("银行处理异常", "a fault at the bank", Move.ASK_PERSON),
     Verdict.NO_REASON: Meaning("未说明原因", "failed without a reason given", Move.ASK_PERSON),
     Verdict.CANCELLED: Meaning("已撤销", "cancelled at our request", Move.NOTHING),
+    # Not a refusal: it counts only after the Agreement's not-found window, so until then the next move is to ask again.
+    Verdict.NOT_FOUND: Meaning("查无此文件", "the bank says that it has no such Document or line", Move.INQUIRE),
     Verdict.UNKNOWN_CODE: Meaning("未知代码", "a code that no table has", Move.PARK),
 }
 
