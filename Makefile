@@ -78,7 +78,7 @@ $(VENV)/.made-in:
 	    if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "This Python cannot make virtual environments: install python3-venv (apt-get install python3-venv)."; \
 	    else \
-	        echo "Sheyin needs Python 3.11 or later; found: $$(python3 --version 2>&1 || echo none)."; \
+	        echo "Sheyin needs Python 3.11 or later; found: $$(python3 --version 2>/dev/null || echo none)."; \
 	    fi >&2; exit 1; \
 	fi; \
 	echo "Creating $(VENV) with $$("$$python" --version)"; \
