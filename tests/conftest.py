@@ -8,8 +8,9 @@ test with a reason, and fails it where CI=true.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -82,6 +83,19 @@ def pg_url(postgres: Postgres) -> Iterator[str]:
 def rabbit_management(rabbit: Rabbit) -> tuple[str, str, str]:
     """Base URL, user and password of the management API."""
     return rabbit.management_url, rabbit.user, rabbit.password
+
+
+@pytest.fixture(scope="session")
+def outside_program() -> Callable[[str], str]:
+    """Finds an outside verifier, e.g. `outside_program("xmlsec1")`; missing, the test is skipped, or fails in CI."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            _without(MissingServer(f"{name} is not installed: run tests/install-servers.sh"))
+        return found
+
+    return find
 
 
 def _shared() -> SharedServers:

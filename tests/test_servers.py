@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import aio_pika
@@ -104,6 +105,13 @@ def test_a_server_ends_with_its_owner(tmp_path: Path) -> None:
 def test_free_ports_are_distinct() -> None:
     """A server's ports never collide with each other."""
     assert len(set(free_ports(8))) == 8
+
+
+def test_outside_verifiers_are_found(outside_program: Callable[[str], str]) -> None:
+    """The programs that judge our seals are there; a missing one would skip or fail this test."""
+    assert [Path(outside_program(name)).name for name in ("openssl", "xmlsec1", "ssh-keygen")]
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception), match="run tests/install-servers"):
+        outside_program("no-such-program")
 
 
 def _running(process: Path) -> bool:

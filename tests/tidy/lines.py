@@ -187,7 +187,7 @@ def excuses(tree: Tree) -> list[Violation]:
                 and "pytest" in ast.unparse(node)
             ):
                 rest = lines[node.lineno - 1][node.col_offset :].partition(name)[2]
-                if not re.search(r"""reason=|#\s*\w+|\(f?["'].*\w""", rest):
+                if not re.search(r"""^\.Exception|reason=|#\s*\w+|\(f?["'].*\w""", rest):
                     found.append(at(module, node.lineno, f"{ast.unparse(node)} without a reason on its line"))
     return found
 
