@@ -28,7 +28,7 @@ class Credentials:
         self._environment = os.environ if environment is None else environment
 
     def get(self, name: str) -> bytes:
-        """The credential's bytes, without a last newline. Raises Refused: AUTH if it is nowhere, PATH for such a name."""
+        """The credential, one last newline taken off. Raises Refused: AUTH if it is nowhere, PATH for such a name."""
         if not _NAME.fullmatch(name):
             raise Refused(f"not a credential's name: {name[:80]!r}", code=Code.PATH)
         found = self._find(name)

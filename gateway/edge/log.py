@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from gateway.core.ids import mask_account, mask_id, mask_name
 from gateway.core.ports import Clock
 
 DEPTH_MAX = 8
@@ -30,21 +31,6 @@ _ID = r"(?P<id>(?<![0-9])[0-9]{17}[0-9Xx](?![0-9A-Za-z]))"
 _DIGITS = r"(?P<digits>(?<![0-9])[0-9]{15,19}(?![0-9]))"
 _GROUPS = r"(?P<groups>(?<![0-9])[0-9]{4}(?P<gap>[ -])(?:[0-9]{4}(?P=gap)){2}[0-9]{4}(?:(?P=gap)[0-9]{1,3})?(?![0-9]))"
 _FOUND = re.compile("|".join((_KEEP, _ID, _DIGITS, _GROUPS)), re.ASCII)
-
-
-def mask_id(number: str) -> str:
-    """``110101199003071234`` → ``110***********1234``."""
-    return number[:3] + "*" * (len(number) - 7) + number[-4:] if len(number) > 10 else "*" * len(number)
-
-
-def mask_account(number: str) -> str:
-    """The last four only; nothing of a number so short that four would tell it."""
-    return "*" * (len(number) - 4) + number[-4:] if len(number) > 8 else "*" * len(number)
-
-
-def mask_name(name: str) -> str:
-    """The first character only; how many follow is not told."""
-    return name[:1] + "**" if name else ""
 
 
 def _hide(_: str) -> str:

@@ -131,19 +131,3 @@ def test_depth_has_an_end(stream: io.StringIO) -> None:
     deep["again"] = deep
     structlog.get_logger("t").info("x", deep=deep)
     assert "…" in json.dumps(line(stream), ensure_ascii=False)
-
-
-@pytest.mark.parametrize(
-    ("mask", "given", "shown"),
-    [
-        (log.mask_id, ID, "110***********1234"),
-        (log.mask_id, "A1234567", "********"),
-        (log.mask_account, CARD, "***************0123"),
-        (log.mask_account, "12345", "*****"),
-        (log.mask_name, "张三丰", "张**"),
-        (log.mask_name, "", ""),
-    ],
-)
-def test_masks(mask: Any, given: str, shown: str) -> None:
-    """What may be seen of a value."""
-    assert mask(given) == shown
