@@ -34,6 +34,7 @@ from typing import NoReturn
 
 import msgspec
 
+from gateway.codec.text import GB18030, UTF_8, spoken, unencodable
 from gateway.core.errors import Code, Malformed, Refused
 
 #: Never inside a field: controls, the characters that some programs take for a line end, the byte order mark, lone
@@ -41,7 +42,7 @@ from gateway.core.errors import Code, Malformed, Refused
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff"
 #: The longest character of any charset here (GB18030, UTF-8): text of a quarter of the width surely fits.
 _CHARACTER_BYTES_MAX = 4
-_COMPLETE = {"gb18030", "utf-8"}  # charsets that hold every character
+_COMPLETE = {GB18030, UTF_8}  # charsets that hold every character
 
 Value = str | int | None
 
@@ -144,11 +145,10 @@ class Record:
         if not text:
             return None if field.optional else (Code.SCHEMA, "is empty")
         if found := self._outside.search(text):
-            return Code.CHARSET, f"holds U+{ord(found[0]):04X}"
-        try:
-            size = len(text.encode(self.charset))
-        except UnicodeEncodeError as error:
-            return Code.CHARSET, f"holds U+{ord(text[error.start]):04X}, which {self.charset} lacks"
+            return Code.CHARSET, f"holds {spoken(found[0])}"
+        if lacking := unencodable(text, self.charset):
+            return Code.CHARSET, f"holds {spoken(lacking)}, which {self.charset} lacks"
+        size = len(text.encode(self.charset))
         return (Code.SIZE, f"has {size} bytes, at most {field.width}") if size > field.width else None
 
     def _refuse(self, field: Field, at: int, problem: tuple[Code, str]) -> NoReturn:
@@ -185,15 +185,13 @@ class Delimited(Record):
     def pack(self, values: Sequence[Value], at: int = 0) -> str:
         """One line, without its end. ``at`` is the number that an error names. Raises Refused."""
         line = self._template % tuple(values)
-        if self._line.fullmatch(line) and None not in values and (self._complete or self._encodes(line)):
+        if (
+            self._line.fullmatch(line)
+            and None not in values
+            and (self._complete or not unencodable(line, self.charset))
+        ):
             return line
         return self._pack_slowly(values, at)
-
-    def _encodes(self, line: str) -> bool:
-        try:
-            return bool(line.encode(self.charset))
-        except UnicodeEncodeError:
-            return False
 
     def _pack_slowly(self, values: Sequence[Value], at: int) -> str:
         self._count(values)

@@ -11,7 +11,8 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from gateway.core.errors import Code, Malformed, Refused
+from gateway.codec.text import lacking
+from gateway.core.errors import Code, Malformed
 
 LF = b"\n"
 CRLF = b"\r\n"
@@ -119,5 +120,4 @@ def _encoded(lines: list[str], charset: str, end: str) -> bytes:
     try:
         return (end.join(lines) + end).encode(charset)
     except UnicodeEncodeError as error:
-        point = ord(error.object[error.start])
-        raise Refused(f"holds U+{point:04X}, which {charset} lacks", code=Code.CHARSET) from None
+        raise lacking(error.object[error.start], charset) from None

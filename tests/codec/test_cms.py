@@ -61,21 +61,23 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, "测试银行"), x509.NameAttribute(NameOID.COUNTRY_NAME, "CN")]
     )
-    certificate = (
+    certificate, second = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(0x00C0FFEE00000000000000000000000001)
+        .serial_number(serial)
         .not_valid_before(MOMENT - timedelta(days=1))
         .not_valid_after(MOMENT + timedelta(days=36500))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
+        for serial in (0x00C0FFEE00000000000000000000000001, 2)
     )
     pem = serialization.Encoding.PEM
     encryption = serialization.NoEncryption()
     (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, encryption))
     (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "cert2.pem").write_bytes(second.public_bytes(pem))
     (folder / "content").write_bytes(CONTENT)
     return Signer(key, certificate, folder)
 
@@ -144,7 +146,7 @@ def test_made_by_others_in_a_shape_that_we_refuse(signer: Signer) -> None:
         "2.16.840.1.101.3.4.2.3 is not listed": _built(signer, hash_=hashes.SHA512()),
         "an algorithm with parameters": signer.openssl_seal("-keyopt", "rsa_padding_mode:pss"),
         "not version 1": signer.openssl_seal("-keyid"),
-        "2 signers": signer.openssl_seal("-signer", "cert.pem", "-inkey", "key.pem"),
+        "2 signers": signer.openssl_seal("-signer", "cert2.pem", "-inkey", "key.pem"),
     }
     for what, seal in refusals.items():
         with pytest.raises(Unverified, match=what) as refused:
