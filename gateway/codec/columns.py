@@ -136,6 +136,11 @@ class Record:
         """Names of the values, in order, constants left out."""
         return tuple(field.name for field in self._values)
 
+    def unfit(self, text: str) -> str:
+        """The first character of ``text`` that no field of this record may hold, or ``""``."""
+        found = self._outside.search(text)
+        return found[0] if found else unencodable(text, self.charset)
+
     def _problem(self, field: Field, text: str) -> tuple[Code, str] | None:
         """What is wrong with ``text`` as a value of ``field``, or None. The message never holds the value."""
         if field.of is not TEXT:
