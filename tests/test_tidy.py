@@ -101,11 +101,7 @@ PROOFS: list[tuple[Rule, dict[str, str], dict[str, str]]] = [
     (lines.bank_names, {**ADAPTER, "gateway/flow/a.py": "x = 'zebra'"}, {**ADAPTER, "gateway/cli/a.py": "x = 'zebra'"}),
     (lines.bank_names, {"gateway/edge/a.py": "if bank == 'ICBC': ..."}, {"gateway/edge/a.py": "'''As ICBC does.'''"}),
     (lines.adapter_folders, {"adapters/zebra/__init__.py": ""}, ADAPTER),
-    (
-        lines.adapter_folders,
-        {"adapters/standards/a.py": ""},
-        {"adapters/standards/a.py": "", "adapters/standards/README.md": ""},
-    ),
+    (lines.adapter_folders, {"adapters/zebra/extra.py": ""}, {"adapters/standards/camt.py": ""}),
     (lines.charset_guesses, {"gateway/edge/a.py": "x.decode('GBK')"}, {"gateway/codec/text.py": "x.decode('GBK')"}),
     (
         lines.charset_guesses,

@@ -61,6 +61,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
     "asyncssh": {"gateway/edge/wires/sftp.py": "the SFTP wire", "gateway/sandbox/": "the banks' SFTP servers"},
     "aiohttp": {
         "gateway/edge/wires/https.py": "the HTTPS wire",
+        "gateway/edge/rabbit_admin.py": "the broker's management API",
         "gateway/console/": "the operations pages",
         "gateway/sandbox/": "a bank reached over HTTPS",
     },
