@@ -1,0 +1,273 @@
+"""The reference month: 369,370 payments, CNY 679.84 million, of which 238 fail at first; or a smaller or larger one in proportion.
+
+Source for the three figures: the city's report of June 2015. The report says 67,984 ten-thousand yuan: by convention we
+use exactly 67,984,000,000 fen. Banks, shares, amounts, relations and people are assumed; no bank and no person is real.
+
+Everything is made chunk by chunk from (seed, chunk) alone, so memory is constant and any chunk can be made by itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import cached_property
+from random import Random
+from typing import NamedTuple
+
+from gateway.core.bank import WireKind
+from gateway.core.calendar import CHINA_TIME
+from gateway.core.contracts import (
+    CHUNK_MAX,
+    BenefitLine,
+    Instruction,
+    InstructionRepay,
+    Party,
+    Relation,
+    RunChunk,
+    RunKind,
+    RunSubmitted,
+    encode,
+)
+from gateway.core.ports import Message
+from gateway.core.verdicts import Verdict
+from gateway.sandbox.failures import MONTH_PAYMENTS, FailurePlan, Mend, counts, mend_of
+from gateway.sandbox.people import PEOPLE_MAX, Chance, card, chances, mistaken, person, relative
+
+MONTH_MINOR = 67_984_000_000
+"""Fen of the reference month, exactly, by convention."""
+PAYMENTS_MAX = 4_000_000
+SEED = 201506
+PAYER = "PENSION"
+FUND = "pension"
+DEBIT_ACCOUNT = "9900000000000018"
+DISTRICT = "440600"
+PERIOD = "2015-06"
+PAY_DATE = dt.date(2015, 6, 15)
+
+
+class DemoBank(NamedTuple):
+    """One counterpart of the demo. ``share`` is its percentage of all payments (assumed)."""
+
+    code: str
+    name: str
+    name_zh: str
+    adapter: str
+    wire: WireKind
+    share: int
+    bin_prefix: str
+    card_digits: int
+    customer: str
+    clearing_code: str
+
+
+#: All fictional. BIN: 9 is national use by ISO/IEC 7812, and 900 a country code that ISO 3166-1 gives to no country.
+BANKS = (
+    DemoBank("BANKA", "Bank Jia", "甲银行", "iso20022", WireKind.FOLDER, 41, "990001", 19, "FS0001", "990588000001"),
+    DemoBank("BANKB", "Bank Yi", "乙银行", "standard_file", WireKind.SFTP, 27, "990002", 19, "FS0002", "990588000002"),
+    DemoBank("BANKC", "Bank Bing", "丙银行", "iso20022", WireKind.SFTP, 20, "990003", 16, "FS0003", "990588000003"),
+    DemoBank(
+        "BANKD", "Bank Ding", "丁银行", "standard_file", WireKind.FOLDER, 12, "990004", 18, "FS0004", "990588000004"
+    ),
+)
+_BANK_OF = tuple(number for number, bank in enumerate(BANKS) for _ in range(bank.share))
+
+AMOUNT_MIN, AMOUNT_MAX = 60_000, 900_000
+"""Fen: CNY 600 to 9,000 (assumed)."""
+#: Assumed: (weight of 64, from, to) in fen; the mean is near the month's 184,054.
+_BANDS = (
+    *((7, 60_000, 100_000), (14, 100_000, 140_000), (17, 140_000, 180_000), (13, 180_000, 220_000)),
+    *((8, 220_000, 300_000), (4, 300_000, 450_000), (1, 450_000, 900_000)),
+)
+_BAND_OF = tuple((low, high - low) for weight, low, high in _BANDS for _ in range(weight))
+
+#: Assumed: one payment in 2,048 goes to somebody else's account.
+_PAYEE_ONE_IN = 2_048
+_RELATIONS = (Relation.SPOUSE, Relation.GUARDIAN, Relation.CHILD, Relation.HEIR)
+
+
+def month_minor(payments: int) -> int:
+    """Fen of a month of this many payments: in proportion to the reference month, rounded half up."""
+    return (2 * MONTH_MINOR * payments + MONTH_PAYMENTS) // (2 * MONTH_PAYMENTS)
+
+
+def _settle(amounts: list[int], minor: int) -> list[int]:
+    """The same amounts moved together until their sum is ``minor``, the odd fen on the last ones, none outside the bounds."""
+    count = len(amounts)
+    while off := minor - sum(amounts):
+        step, odd = divmod(off, count)
+        if step:
+            amounts = [min(AMOUNT_MAX, max(AMOUNT_MIN, amount + step)) for amount in amounts]
+        else:
+            room = [place for place in range(count - 1, -1, -1) if amounts[place] < AMOUNT_MAX]
+            for place in room[:odd]:
+                amounts[place] += 1
+    return amounts
+
+
+class Month:
+    """One month, made on demand. ``header``, ``chunks()``, ``messages()``; ``failures``, ``scenario(bank)``, ``repayments()``."""
+
+    def __init__(self, payments: int, seed: int, *, period: str, pay_date: dt.date) -> None:
+        if not 3 <= payments <= PAYMENTS_MAX <= PEOPLE_MAX // 2:
+            raise ValueError(f"a month has 3 to {PAYMENTS_MAX:,} payments: one of each reason must fail")
+        self.payments = payments
+        self.seed = seed
+        self.period = period
+        self.pay_date = pay_date
+        self.run_id = f"PEN-{period.replace('-', '')}"
+        self.chunk_count = -(-payments // CHUNK_MAX)
+        self.second_pay_date = pay_date + dt.timedelta(14)  # by then everything that can be mended is
+
+    @property
+    def header(self) -> RunSubmitted:
+        """``run.submitted``."""
+        return RunSubmitted(
+            run_id=self.run_id,
+            kind=RunKind.REGULAR,
+            line=BenefitLine.PENSION,
+            period=self.period,
+            fund=FUND,
+            debit_account=DEBIT_ACCOUNT,
+            count=self.payments,
+            total=month_minor(self.payments),
+            chunks=self.chunk_count,
+            pay_date=self.pay_date,
+            district=DISTRICT,
+        )
+
+    # --- instructions ---------------------------------------------------------------------------------------------
+
+    def instruction_id(self, ordinal: int) -> str:
+        """Id of payment ``ordinal`` (from 0)."""
+        return f"{self.run_id}-{ordinal + 1:07}"
+
+    def _amounts(self, first: int, drawn: list[Chance]) -> list[int]:
+        """Every chunk has its exact part of the whole, so that any chunk can be made by itself."""
+        whole, end = month_minor(self.payments), first + len(drawn)
+        amounts = []
+        for chance in drawn:
+            low, span = _BAND_OF[chance.pay & 63]
+            amounts.append(low + (span * (chance.pay >> 6 & 0xFFFFF) >> 20))
+        return _settle(amounts, whole * end // self.payments - whole * first // self.payments)
+
+    def _drawn(self, number: int) -> list[Chance]:
+        return chances(self.seed, number, min(CHUNK_MAX, self.payments - (number - 1) * CHUNK_MAX))
+
+    def chunk(self, number: int) -> RunChunk:
+        """Chunk ``number``, from 1."""
+        first = (number - 1) * CHUNK_MAX
+        drawn = self._drawn(number)
+        amounts = self._amounts(first, drawn)
+        made = [_instruction(self.run_id, first + place, chance, amounts[place]) for place, chance in enumerate(drawn)]
+        return RunChunk(run_id=self.run_id, chunk=number, instructions=made)
+
+    def chunks(self) -> Iterator[RunChunk]:
+        """All chunks, one in memory at a time."""
+        return map(self.chunk, range(1, self.chunk_count + 1))
+
+    def instructions(self) -> Iterator[Instruction]:
+        """All instructions in order."""
+        for chunk in self.chunks():
+            yield from chunk.instructions
+
+    def messages(self) -> Iterator[Message]:
+        """The header and all chunks as messages, with the same ids every time."""
+        time = dt.datetime.combine(self.pay_date - dt.timedelta(5), dt.time(8), CHINA_TIME).astimezone(dt.UTC)
+
+        def message(name: str, data: RunSubmitted | RunChunk, part: str) -> Message:
+            message_id = f"{self.run_id}-{part}"
+            body = encode(name, data, id=message_id, source=PAYER, time=time, subject=self.run_id)
+            return Message(message_id=message_id, body=body)
+
+        yield message("run.submitted", self.header, "header")
+        for chunk in self.chunks():
+            yield message("run.chunk", chunk, f"chunk-{chunk.chunk:05}")
+
+    # --- failures -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _failing(self) -> dict[int, tuple[Verdict, Mend]]:
+        """Ordinal → why it fails and what mends it, spread over the whole run by chance."""
+        many = counts(self.payments)
+        stories = [
+            (verdict, mend_of(verdict, number, count)) for verdict, count in many.items() for number in range(count)
+        ]
+        ordinals = Random(f"{self.seed}/failures").sample(range(self.payments), len(stories))  # noqa: S311 - repeatable on purpose
+        return dict(sorted(zip(ordinals, stories, strict=True)))
+
+    @cached_property
+    def failures(self) -> dict[str, Verdict]:
+        """Instruction id → why it is not paid at the first try."""
+        return {self.instruction_id(ordinal): verdict for ordinal, (verdict, _) in self._failing.items()}
+
+    @cached_property
+    def plans(self) -> dict[str, tuple[Instruction, FailurePlan]]:
+        """Instruction id → the instruction that fails, and the plan of its account."""
+        found: dict[str, tuple[Instruction, FailurePlan]] = {}
+        chunk: RunChunk | None = None
+        for nth, (ordinal, (verdict, mend)) in enumerate(self._failing.items()):
+            number, place = divmod(ordinal, CHUNK_MAX)
+            if chunk is None or chunk.chunk != number + 1:
+                chunk = self.chunk(number + 1)
+            order = chunk.instructions[place]
+            found[order.id] = order, self._plan(nth, order, verdict, mend)
+        return found
+
+    def _plan(self, nth: int, order: Instruction, verdict: Verdict, mend: Mend) -> FailurePlan:
+        own = next(number for number, bank in enumerate(BANKS) if bank.code == order.bank)
+        to_bank = to_account = ""
+        if mend in (Mend.NEW_CARD, Mend.OTHER_BANK):
+            away = 0 if mend is Mend.NEW_CARD else 1 + nth % (len(BANKS) - 1)
+            bank = BANKS[(own + away) % len(BANKS)]
+            to_bank, to_account = bank.code, card(bank.bin_prefix, bank.card_digits, PAYMENTS_MAX + nth)
+        wrong_name = verdict is Verdict.NAME_MISMATCH
+        return FailurePlan(
+            verdict=verdict,
+            bank_name=mistaken((order.payee or order.person).name) if wrong_name else "",
+            new_account=to_account if verdict is Verdict.CARD_REPLACING else "",
+            mends_after_first=mend is Mend.FOUND,
+            mend=mend,
+            to_bank=to_bank,
+            to_account=to_account,
+            mended_on=None if mend is Mend.WAITS else self.pay_date + dt.timedelta(3 + nth % 9),
+        )
+
+    def scenario(self, bank: str) -> dict[str, FailurePlan]:
+        """Account → plan for one bank's share of the failures."""
+        return {order.account: plan for order, plan in self.plans.values() if order.bank == bank}
+
+    def scenarios(self) -> dict[str, dict[str, FailurePlan]]:
+        """The same for every bank: what ``failures.write_scenario`` takes."""
+        return {bank.code: self.scenario(bank.code) for bank in BANKS}
+
+    def repayments(self) -> list[InstructionRepay]:
+        """``instruction.repay`` for everything that can be mended; the rest waits."""
+        orders = (plan.repay(instruction_id) for instruction_id, (_, plan) in self.plans.items())
+        return [order for order in orders if order is not None]
+
+
+def _instruction(run_id: str, ordinal: int, chance: Chance, amount: int) -> Instruction:
+    bank = BANKS[_BANK_OF[(chance.self & 0xFFFF) % 100]]
+    name, id_number, district = person(ordinal, chance)
+    payee, relation = None, Relation.SELF
+    if not chance.pay >> 26 & _PAYEE_ONE_IN - 1:
+        relation = _RELATIONS[(chance.pay >> 40) % len(_RELATIONS)]
+        other = relative(ordinal, chance, child=relation in (Relation.CHILD, Relation.HEIR))
+        payee = Party(name=other.name, id_number=other.id_number)
+    return Instruction(
+        id=f"{run_id}-{ordinal + 1:07}",
+        person=Party(name=name, id_number=id_number),
+        bank=bank.code,
+        account=card(bank.bin_prefix, bank.card_digits, ordinal),
+        amount=amount,
+        payee=payee,
+        relation=relation,
+        district=district,
+    )
+
+
+def generate(
+    payments: int = MONTH_PAYMENTS, seed: int = SEED, *, period: str = PERIOD, pay_date: dt.date = PAY_DATE
+) -> Month:
+    """The reference month, or one of ``payments`` in proportion. Raises ValueError below 3 or above 4,000,000 payments."""
+    return Month(payments, seed, period=period, pay_date=pay_date)
