@@ -147,6 +147,17 @@ def _frame_nonce(number: int, last: bool) -> bytes:
     return number.to_bytes(NONCE_BYTES - 1) + bytes([last])
 
 
+def master_key(credential: bytes) -> bytes:
+    """The 32 bytes of a master key as credentials hold it: 64 hexadecimal digits. Raises Refused."""
+    try:
+        master = bytes.fromhex(credential.decode("ascii").strip())
+    except ValueError:
+        raise Refused("an at-rest master key is written in 64 hexadecimal digits") from None
+    if len(master) != KEY_BYTES:
+        raise Refused(f"an at-rest master key has {KEY_BYTES} bytes, not {len(master)}")
+    return master
+
+
 def _key(number: int, master: bytes) -> _Key:
     if not 1 <= number <= 255:
         raise Refused(f"an at-rest key's number is 1..255, not {number}")

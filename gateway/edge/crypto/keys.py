@@ -1,0 +1,173 @@
+"""Keys and pinned certificates from files: loaded once at the start, and refused there if anything about them is wrong.
+
+The configuration names files and credentials, never secrets::
+
+    [keys.bureau-sign]                     [pins.bank-a-sign]
+    use = "sign"                           use = "verify"
+    file = "bureau-sign.key"               file = "bank-a-sign.crt"
+    certificate = "bureau-sign.crt"
+    password = "bureau-sign"               # the credential with its password, if it has one
+
+``file`` of a key is PEM (PKCS#8 or PKCS#1), or PKCS#12 (``.p12``, ``.pfx``) which brings its certificate along. A pin
+is one certificate, PEM or DER. Relative names count from the configuration's folder.
+
+Refused: one key for two uses (signing and decryption are distinct: PROMISES, section 5), a certificate that is not its
+key's, a keyUsage that forbids the use, RSA below 2,048 bits, a private key that every user of the machine may read, and a
+pin that is a key of ours: a document of our own, sent back, must not count as the bank's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from gateway.core.errors import Code, Refused
+from gateway.core.ports import KeyInfo
+from gateway.edge.credentials import Credentials
+from gateway.edge.crypto.algorithms import check_public_key, may
+
+FILE_BYTES_MAX = 64 * 1024
+_USAGES = {
+    "sign": ("digital_signature",),
+    "verify": ("digital_signature",),
+    "decrypt": ("key_encipherment", "data_encipherment"),
+    "encrypt": ("key_encipherment", "data_encipherment"),
+}
+
+
+class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where one key of ours lies, and what for."""
+
+    use: Literal["sign", "decrypt"]
+    file: str
+    certificate: str = ""  # empty for PKCS#12
+    password: str = ""  # name of a credential; empty: the file is not encrypted
+
+
+class PinFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where one pinned certificate of a partner lies, and what for."""
+
+    use: Literal["verify", "encrypt"] = "verify"
+    file: str
+
+
+class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every key and every pin of an installation."""
+
+    keys: Mapping[str, KeyFile] = {}
+    pins: Mapping[str, PinFile] = {}
+
+
+class Certificate:
+    """One certificate with what is asked of it again and again."""
+
+    def __init__(self, name: str, use: str, certificate: x509.Certificate) -> None:
+        self.name = name
+        self.use = use
+        self.x509 = certificate
+        self.der = certificate.public_bytes(serialization.Encoding.DER)
+        self.public_key = certificate.public_key()
+        self.spki = self.public_key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        check_public_key(self.public_key, name)
+        if not may(certificate, *_USAGES[use]):
+            raise Refused(f"{name}: its keyUsage does not allow to {use}", code=Code.CERT)
+        self.info = KeyInfo(
+            name=name,
+            use=use,
+            subject=certificate.subject.rfc4514_string(),
+            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+        )
+
+
+class PrivateKey:
+    """A key of ours with its certificate; never printed, never handed out of ``edge/crypto``."""
+
+    def __init__(self, key: PrivateKeyTypes, certificate: Certificate) -> None:
+        self.private = key
+        self.certificate = certificate
+
+
+def load_keys(files: Mapping[str, KeyFile], credentials: Credentials, folder: Path) -> dict[str, PrivateKey]:
+    """Every key of ours by name. Raises Refused: CERT, AUTH (password), PATH (no such file), POLICY (open file mode)."""
+    keys: dict[str, PrivateKey] = {}
+    owners: dict[bytes, Certificate] = {}
+    for name, file in files.items():
+        key = _load_key(name, file, credentials, folder)
+        other = owners.setdefault(key.certificate.spki, key.certificate)
+        if other.use != file.use:
+            raise Refused(f"{name} and {other.name} are one key for two uses", code=Code.CERT)
+        keys[name] = key
+    return keys
+
+
+def load_pins(files: Mapping[str, PinFile], ours: Mapping[str, PrivateKey], folder: Path) -> dict[str, Certificate]:
+    """Every pinned certificate by name. Raises Refused CERT, PATH."""
+    mine = {key.certificate.spki: name for name, key in ours.items()}
+    pins: dict[str, Certificate] = {}
+    for name, file in files.items():
+        pin = Certificate(name, file.use, read_certificate(_read(folder / file.file), name))
+        if pin.spki in mine:
+            raise Refused(f"pin {name} is our own key {mine[pin.spki]}", code=Code.CERT)
+        pins[name] = pin
+    return pins
+
+
+def read_certificate(data: bytes, name: str) -> x509.Certificate:
+    """One certificate, PEM or DER. Raises Refused CERT."""
+    try:
+        if b"-----BEGIN" in data:
+            (only,) = x509.load_pem_x509_certificates(data)
+            return only
+        return x509.load_der_x509_certificate(data)
+    except ValueError as error:
+        raise Refused(f"{name}: not one certificate: {error}", code=Code.CERT) from None
+
+
+def _load_key(name: str, file: KeyFile, credentials: Credentials, folder: Path) -> PrivateKey:
+    path = folder / file.file
+    data = _read(path)
+    if path.stat().st_mode & 0o007:
+        raise Refused(f"{name}: {path} is open to every user of this machine")
+    password = credentials.get(file.password) if file.password else None
+    try:
+        if path.suffix.lower() in (".p12", ".pfx"):
+            private, certificate, _ = pkcs12.load_key_and_certificates(data, password)
+        else:
+            private, certificate = serialization.load_pem_private_key(data, password), None
+    except (ValueError, TypeError) as error:  # TypeError: a password too few or too many
+        raise Refused(f"{name}: does not open: {error}", code=Code.AUTH) from None
+    if private is None:
+        raise Refused(f"{name}: holds no private key", code=Code.CERT)
+    if file.certificate:
+        certificate = read_certificate(_read(folder / file.certificate), name)
+    if certificate is None:
+        raise Refused(f"{name}: has no certificate", code=Code.CERT)
+    key = PrivateKey(private, Certificate(name, file.use, certificate))
+    public = private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    if public != key.certificate.spki:
+        raise Refused(f"{name}: the certificate is of another key", code=Code.CERT)
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", code=Code.PATH) from None
+    if len(data) > FILE_BYTES_MAX:
+        raise Refused(f"{path}: too large for a key or certificate", code=Code.SIZE)
+    return data
