@@ -1,0 +1,113 @@
+"""A pair of queues at the bureau's broker as a bank's door.
+
+The gateway declares exchange and queues (core/topology.py); the bank waits for its queue and publishes its answers confirmed and mandatory. A
+message's headers carry what a file name and a file beside it carry elsewhere::
+
+    name       file name
+    kind       what the document is
+    reference  of the bureau's Document that it is, or answers
+    digest     SHA-256 of the body, hex
+    seal       detached seal, base64 (absent where the seal is inside)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from typing import cast
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueueIterator
+
+from gateway.sandbox.config import AmqpWire
+from gateway.sandbox.doors import Arrival, Outgoing, pause
+
+TIMEOUT_S = 10.0
+AGAIN_S = 0.5
+
+
+class AmqpDoor:
+    """The AMQP wire."""
+
+    def __init__(self, wire: AmqpWire, *, code: str, stop: asyncio.Event) -> None:
+        self._wire = wire
+        self._inbound = wire.inbound or f"bank.{code}.out"
+        self._outbound = wire.outbound or f"bank.{code}.in"
+        self._stop = stop
+        self._connection: aio_pika.abc.AbstractRobustConnection | None = None
+        self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        self._exchange: AbstractExchange | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    async def open(self) -> dict[str, str | int]:
+        """Connect, and listen as soon as the queue exists."""
+        self._connection = await aio_pika.connect_robust(self._wire.url, timeout=TIMEOUT_S)
+        self._listening = asyncio.create_task(self._listen())
+        return {"inbound": self._inbound, "outbound": self._outbound}
+
+    async def next(self) -> Arrival | None:
+        """The next message, whole by nature."""
+        if self._arrived.empty():
+            return None
+        message = self._arrived.get_nowait()
+        headers = {key: str(value) for key, value in (message.headers or {}).items()}
+        seal = base64.b64decode(headers["seal"]) if headers.get("seal") else None
+        return Arrival(headers.get("name", ""), message.body, seal, message)
+
+    async def aside(self, arrival: Arrival, *, keep: bool) -> None:
+        """Acknowledge; a lost one is acknowledged too, that is what makes it lost."""
+        await cast(AbstractIncomingMessage, arrival.token).ack()
+
+    async def hand_over(self, outgoing: Outgoing) -> bool:
+        """Publish, confirmed by the broker; False if it was not."""
+        if self._exchange is None:
+            return False
+        headers = {
+            "name": outgoing.name,
+            "kind": outgoing.kind,
+            "reference": outgoing.reference,
+            "digest": hashlib.sha256(outgoing.payload).hexdigest(),
+        }
+        if outgoing.seal is not None:
+            headers["seal"] = base64.b64encode(outgoing.seal).decode()
+        message = aio_pika.Message(
+            outgoing.payload,
+            headers=dict(headers),
+            message_id=outgoing.name,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+        try:
+            await self._exchange.publish(message, self._outbound, mandatory=True, timeout=TIMEOUT_S)
+        except (aio_pika.exceptions.AMQPError, TimeoutError, ConnectionError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Let go of the connection; what was not acknowledged stays in the queue."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _listen(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await self._consume()
+            except (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError):
+                await pause(self._stop, AGAIN_S)  # the queue is not declared yet, or the broker is away
+
+    async def _consume(self) -> None:
+        assert self._connection is not None
+        channel: AbstractChannel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        try:
+            await channel.set_qos(prefetch_count=2)
+            queue = await channel.get_queue(self._inbound, ensure=True)
+            self._exchange = await channel.get_exchange(self._wire.exchange, ensure=True)
+            iterator: AbstractQueueIterator
+            async with queue.iterator() as iterator:
+                async for message in iterator:
+                    await self._arrived.put(message)
+        finally:
+            await channel.close()
