@@ -5,7 +5,7 @@ The ledger's port is its own module (``core/ledger.py``), because it is the long
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, ParamSpec, Protocol, TypeVar
 
@@ -89,8 +89,9 @@ class Bus(Protocol):
         the same message id."""
         ...
 
-    def consume(self, queue: str, prefetch: int) -> AsyncIterator[Delivery]:
-        """Deliveries for ever; ends only when the task is cancelled."""
+    def consume(self, queue: str, prefetch: int) -> AsyncGenerator[Delivery, None]:
+        """Deliveries for ever; ends only when the task is cancelled. Wrapped in ``contextlib.aclosing``, what the loop held unsettled
+        when it was left is given back at once."""
         ...
 
     async def take(self, queue: str) -> Delivery | None:
