@@ -25,9 +25,9 @@ def verify(pins: Sequence[Certificate], payload: BinaryIO, seal: bytes, at: date
     named = [pin for pin in pins if issuer_and_serial(pin.der) == (parsed.issuer, parsed.serial)]
     if not named:
         raise Unverified(f"sealed with certificate number {parsed.serial:x}, which is not pinned", code=Code.CERT)
-    for sent in parsed.certificates:
-        if _names(sent) == (parsed.issuer, parsed.serial) and all(sent != pin.der for pin in named):
-            raise Unverified("the signer's certificate is not the pinned one, though it has its number", code=Code.CERT)
+    named = [pin for pin in named if not parsed.certificates or pin.der in parsed.certificates]
+    if not named:
+        raise Unverified("sent along is another certificate than the pinned one of that number", code=Code.CERT)
     pin = signer(named, parsed.signature_algorithm, parsed.signature, parsed.signed_attributes)
     if pin is None:
         raise Unverified("the signature does not hold", code=Code.SIG)
@@ -35,13 +35,6 @@ def verify(pins: Sequence[Certificate], payload: BinaryIO, seal: bytes, at: date
     if _digest(payload, parsed.digest_algorithm) != parsed.message_digest:
         raise Unverified("the document is not the one that was signed", code=Code.SIG)
     return pin
-
-
-def _names(certificate: bytes) -> tuple[bytes, int]:
-    try:
-        return issuer_and_serial(certificate)
-    except ValueError:
-        raise Unverified("a certificate in the seal is none", code=Code.SIG) from None
 
 
 def _digest(payload: BinaryIO, name: str) -> bytes:
