@@ -119,9 +119,12 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """What both shapes share: a name for error messages, the columns, and what a table can say about a value."""
+    """What both shapes share: a name for error messages, the columns, and what a table can say about a value.
 
-    def __init__(self, name: str, *fields: Field, charset: str, separator: str = "") -> None:
+    ``unwritten`` is a class of characters that TEXT never holds when we write, and may hold when we read.
+    """
+
+    def __init__(self, name: str, *fields: Field, charset: str, separator: str = "", unwritten: str = "") -> None:
         self.name = name
         self.fields = fields
         self.charset = charset
@@ -129,6 +132,8 @@ class Record:
         first = re.escape(separator[:1])
         self._inside = f"[^{first}{CONTROLS}]"
         self._outside = re.compile(f"[{first}{CONTROLS}]")
+        self._inside_ours = f"[^{first}{CONTROLS}{unwritten}]"
+        self._outside_ours = re.compile(f"[{first}{CONTROLS}{unwritten}]")
         self._whole = {field.name: re.compile(field.pattern(self._inside)) for field in fields}
 
     @property
@@ -137,11 +142,11 @@ class Record:
         return tuple(field.name for field in self._values)
 
     def unfit(self, text: str) -> str:
-        """The first character of ``text`` that no field of this record may hold, or ``""``."""
-        found = self._outside.search(text)
+        """The first character of ``text`` that we never write into a field of this record, or ``""``."""
+        found = self._outside_ours.search(text)
         return found[0] if found else unencodable(text, self.charset)
 
-    def _problem(self, field: Field, text: str) -> tuple[Code, str] | None:
+    def _problem(self, field: Field, text: str, outside: re.Pattern[str]) -> tuple[Code, str] | None:
         """What is wrong with ``text`` as a value of ``field``, or None. The message never holds the value."""
         if field.of is not TEXT:
             if self._whole[field.name].fullmatch(text):
@@ -149,7 +154,7 @@ class Record:
             return (Code.FORMAT, f"is not {field.type}") if text else (Code.SCHEMA, "is empty")
         if not text:
             return None if field.optional else (Code.SCHEMA, "is empty")
-        if found := self._outside.search(text):
+        if found := outside.search(text):
             return Code.CHARSET, f"holds {spoken(found[0])}"
         if lacking := unencodable(text, self.charset):
             return Code.CHARSET, f"holds {spoken(lacking)}, which {self.charset} lacks"
@@ -171,27 +176,27 @@ class Record:
 class Delimited(Record):
     """Fields joined by ``separator``, without quoting, one record a line. The line's end is not part of it."""
 
-    def __init__(self, name: str, *fields: Field, charset: str, separator: str = "|") -> None:
-        super().__init__(name, *fields, charset=charset, separator=separator)
+    def __init__(self, name: str, *fields: Field, charset: str, separator: str = "|", unwritten: str = "") -> None:
+        super().__init__(name, *fields, charset=charset, separator=separator, unwritten=unwritten)
         self.separator = separator
         self._template = separator.join(
             field.const.replace("%", "%%") if field.of is CONST else "%s" for field in fields
         )
-        self._line = re.compile(
-            re.escape(separator).join(
-                pattern if field.of is CONST else f"({pattern})"
-                for field in fields
-                if (pattern := field.pattern(self._inside))
-            )
-        )
+        self._line = self._pattern(self._inside)
+        self._line_ours = self._pattern(self._inside_ours)
         self._complete = codecs.lookup(charset).name in _COMPLETE
         self._numbers = tuple(field.of is NUMBER for field in self._values)
+
+    def _pattern(self, inside: str) -> re.Pattern[str]:
+        patterns = ((field, field.pattern(inside)) for field in self.fields)
+        parts = (pattern if field.of is CONST else f"({pattern})" for field, pattern in patterns)
+        return re.compile(re.escape(self.separator).join(parts))
 
     def pack(self, values: Sequence[Value], at: int = 0) -> str:
         """One line, without its end. ``at`` is the number that an error names. Raises Refused."""
         line = self._template % tuple(values)
         if (
-            self._line.fullmatch(line)
+            self._line_ours.fullmatch(line)
             and None not in values
             and (self._complete or not unencodable(line, self.charset))
         ):
@@ -202,7 +207,7 @@ class Delimited(Record):
         self._count(values)
         texts = tuple("" if value is None else str(value) for value in values)
         for field, text in zip(self._values, texts, strict=True):
-            if problem := self._problem(field, text):
+            if problem := self._problem(field, text, self._outside_ours):
                 self._refuse(field, at, problem)
         return self._template % texts
 
@@ -220,7 +225,7 @@ class Delimited(Record):
                 where=f"{self.name} in line {at}",
             )
         for field, part in zip(self.fields, parts, strict=True):
-            if problem := self._problem(field, part):
+            if problem := self._problem(field, part, self._outside):
                 self._malformed(field, at, problem)
         return tuple(part for field, part in zip(self.fields, parts, strict=True) if field.of is not CONST)
 
@@ -235,8 +240,8 @@ class Delimited(Record):
 class Fixed(Record):
     """Fields of fixed width in bytes, padded, one after the other."""
 
-    def __init__(self, name: str, *fields: Field, charset: str) -> None:
-        super().__init__(name, *fields, charset=charset)
+    def __init__(self, name: str, *fields: Field, charset: str, unwritten: str = "") -> None:
+        super().__init__(name, *fields, charset=charset, unwritten=unwritten)
         self.size = sum(field.width for field in fields)
         self._slices = struct.Struct("".join(f"{field.width}s" for field in fields))
         self._digits = re.compile(rb"[0-9]+")
@@ -252,7 +257,7 @@ class Fixed(Record):
 
     def _fill(self, field: Field, value: Value, at: int) -> bytes:
         text = "" if value is None else str(value)
-        if problem := self._problem(field, text):
+        if problem := self._problem(field, text, self._outside_ours):
             self._refuse(field, at, problem)
         pad = _pad(field)
         raw = text.encode(self.charset)
@@ -294,7 +299,7 @@ class Fixed(Record):
             text = (part.lstrip(b" ") if _pad(field) is LEFT else part.rstrip(b" ")).decode(self.charset)
         except UnicodeDecodeError:
             self._malformed(field, at, (Code.FORMAT, f"is not {self.charset}, or a character is cut at its edge"))
-        if problem := self._problem(field, text):
+        if problem := self._problem(field, text, self._outside):
             self._malformed(field, at, problem)
         if field.of is NUMBER:
             return int(text) if text else None
