@@ -76,6 +76,21 @@ def test_a_month_is_cut_by_rows() -> None:
     assert (documents[1].first_rank, documents[1].last_rank) == (10_001, 20_000)
 
 
+@pytest.mark.parametrize(
+    ("amounts", "cap", "lasts"),
+    [
+        ((50, 50, 50, 50), 100, [2, 4]),  # exactly full is full, not too full
+        ((50, 51, 50, 50), 100, [1, 2, 4]),
+        ((100, 100), 100, [1, 2]),
+        ((1, 99, 1, 98, 1, 1), 100, [2, 5, 6]),
+    ],
+)
+def test_an_amount_is_cut_where_the_cap_is(amounts: tuple[int, ...], cap: int, lasts: list[int]) -> None:
+    """To the fen: a Document may hold exactly its cap."""
+    documents = plan([group(*amounts)], Limits(document_minor_max=cap))
+    assert [document.last_rank for document in documents] == lasts
+
+
 def test_different_money_is_never_mixed() -> None:
     """Another fund, debit account or pay date is another Document, however small."""
     groups = [

@@ -151,6 +151,9 @@ def test_any_zone_asks_the_same_question() -> None:
     utc = dt.datetime(2015, 6, 15, 0, 30, tzinfo=dt.UTC)
     assert is_open(bank(), utc)
     assert not is_open(bank(), utc - dt.timedelta(microseconds=1))
+    assert is_open(bank(), china("2015-06-15T16:29:59"))
+    assert not is_open(bank(), china("2015-06-15T16:30"))
+    assert not is_open(bank(), china("2015-06-22T12:00"))
     assert next_slot(bank(), dt.date(2015, 6, 15), utc).holds(utc)
     with pytest.raises(ValueError, match="zone"):
         is_open(bank(), dt.datetime(2015, 6, 15, 9))

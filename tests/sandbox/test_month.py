@@ -230,7 +230,7 @@ def test_what_waits_has_no_repayment() -> None:
 
 def test_new_accounts_are_nobody_elses() -> None:
     """A corrected account is new, valid, and at the bank that the correction names; mended before the second payment."""
-    month = generate(SMALL)
+    month = generate(MONTH_PAYMENTS // 10)
     taken = {order.account for order in month.instructions()}
     for _, plan in month.plans.values():
         if plan.to_account:
