@@ -30,6 +30,8 @@ class Group(NamedTuple):
     debit_account: str
     pay_date: dt.date
     amounts: Sequence[int]
+    line: str = ""  # benefit line, where the Document's head names it
+    early: bool = False  # released to go before a pay date without a window
 
 
 class PlannedDocument(msgspec.Struct, frozen=True):
@@ -53,10 +55,10 @@ def plan(groups: Iterable[Group], limits: Limits, *, used_today: int = 0) -> lis
     """
     documents: list[PlannedDocument] = []
     room = check_limits(limits).documents_per_day_max - used_today
-    seen: set[tuple[str, str, str, dt.date]] = set()
+    seen: set[Group] = set()
     for group in groups:
-        key = group[:4]
-        if key in seen or any(group.bank != other[0] for other in seen):
+        key = group._replace(amounts=())
+        if key in seen or any(group.bank != other.bank for other in seen):
             raise Halt(f"a plan is for one Bank, each group once: {group.bank} {group.fund} {group.pay_date}")
         seen.add(key)
         for first, last, minor in _cut(group, limits):

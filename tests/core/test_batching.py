@@ -92,10 +92,12 @@ def test_an_amount_is_cut_where_the_cap_is(amounts: tuple[int, ...], cap: int, l
 
 
 def test_different_money_is_never_mixed() -> None:
-    """Another fund, debit account or pay date is another Document, however small."""
+    """Another fund, debit account, pay date, benefit line or release is another Document, however small."""
     groups = [
-        group(1, fund=fund, debit_account=account, pay_date=day)
-        for fund, account, day in product(("a", "b"), ("1", "2"), (DAY, DAY + dt.timedelta(1)))
+        group(1, fund=fund, debit_account=account, pay_date=day)._replace(line=line, early=early)
+        for fund, account, day, line, early in product(
+            ("a", "b"), ("1", "2"), (DAY, DAY + dt.timedelta(1)), ("pension", "medical"), (False, True)
+        )
     ]
     assert [document.group for document in plan(groups, Limits())] == groups
 
