@@ -103,11 +103,14 @@ def _parse(source: BinaryIO, bytes_max: int) -> Element:
             if left < 0:
                 raise Unverified(f"larger than {bytes_max} bytes", code=Code.SIZE)
             parser.feed(chunk)
-        if left == bytes_max:
-            raise Unverified("the document is empty", code=Code.TRUNCATED)
+    except etree.XMLSyntaxError as error:
+        raise Unverified(f"not an XML document: {error.msg}", code=Code.FORMAT) from None
+    try:
         root: Element = parser.close()
     except etree.XMLSyntaxError as error:
-        code = Code.TRUNCATED if error.code in _CUT_SHORT else Code.FORMAT
+        # Only what was missing until now shows here: the document's end, or the meaning of a name in it.
+        undefined = error.code == _NO_NAMESPACE or any(entry.type in _NO_ENTITY for entry in parser.feed_error_log)
+        code = Code.FORMAT if undefined else Code.TRUNCATED
         raise Unverified(f"not a whole XML document: {error.msg}", code=code) from None
     info = root.getroottree().docinfo
     if info.internalDTD is not None or info.externalDTD is not None:
@@ -115,11 +118,8 @@ def _parse(source: BinaryIO, bytes_max: int) -> Element:
     return root
 
 
-_CUT_SHORT = {
-    etree.ErrorTypes.ERR_DOCUMENT_EMPTY,
-    etree.ErrorTypes.ERR_DOCUMENT_END,
-    etree.ErrorTypes.ERR_TAG_NOT_FINISHED,
-}
+_NO_NAMESPACE = etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE
+_NO_ENTITY = (etree.ErrorTypes.ERR_UNDECLARED_ENTITY, etree.ErrorTypes.WAR_UNDECLARED_ENTITY)
 
 
 def _locate(root: Element, location: Sequence[str]) -> Element:
