@@ -224,12 +224,13 @@ BATCH = _record(
         chars="0-9A-Za-z-",
         en="account to debit",
         zh="付款账号（支出户）",
-        example="2013000000000000123",
+        example="9900100000000000123",
     ),
     Field("debit_name", 120, en="its name", zh="付款户名", example="某市社会保险基金管理局"),
 )
 
 _LINE = Field("line", 6, NUMBER, positive=True, en="line number, from 1, no gap", zh="行号，从 1 起连续", example="1")
+#: A payment file's line: answers name it, and come in any order.
 _ORIGINAL_LINE = Field(
     "line", 6, NUMBER, positive=True, en="line number in the payment file", zh="付款文件中的行号", example="17"
 )
@@ -258,7 +259,7 @@ PAYMENT = _record(
         chars="0-9A-Za-z-",
         en="card or account to credit",
         zh="收款卡号或账号",
-        example="6217000000000000017",
+        example="9900010000000000017",
     ),
     _AMOUNT,
     Field(
@@ -295,11 +296,11 @@ PAYMENT = _record(
 )
 
 
-def _answer_line(name: str, letter: str, en: str, zh: str, serial_en: str, serial_zh: str) -> Delimited:
+def _answer_line(name: str, kind: Field, line: Field, serial_en: str, serial_zh: str) -> Delimited:
     return _record(
         name,
-        _type(letter, en, zh),
-        _ORIGINAL_LINE,
+        kind,
+        line,
         _REFERENCE,
         _AMOUNT,
         Field(
@@ -328,10 +329,19 @@ def _answer_line(name: str, letter: str, en: str, zh: str, serial_en: str, seria
 
 
 RESULT = _answer_line(
-    "result line", "R", "record type: result line", "记录类型：结果明细", "the bank's serial number", "银行流水号"
+    "result line",
+    _type("R", "record type: result line", "记录类型：结果明细"),
+    _ORIGINAL_LINE,
+    "the bank's serial number",
+    "银行流水号",
 )
+#: Returns of a day come together, whatever file paid them: they are numbered in their own file.
 RETURNED = _answer_line(
-    "return line", "N", "record type: return line", "记录类型：退款明细", "serial number of the refund", "退款流水号"
+    "return line",
+    _type("N", "record type: return line", "记录类型：退款明细"),
+    _LINE,
+    "serial number of the refund",
+    "退款流水号",
 )
 QUESTION = _record("inquiry line", _type("Q", "record type: line asked about", "记录类型：查询明细"), _ORIGINAL_LINE)
 TRAILER = _record(

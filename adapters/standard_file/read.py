@@ -10,7 +10,6 @@ from typing import BinaryIO
 from adapters.standard_file import codes, kinds, layout
 from adapters.standard_file.kinds import FileKind
 from adapters.standard_file.layout import Header
-from gateway.codec.columns import Delimited
 from gateway.codec.lines import LF, blocks, text_lines
 from gateway.core.bank import Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
@@ -47,6 +46,11 @@ class _Sums:
             raise Malformed("reference came before", code=Code.SEQ, where=f"line {at}")
         self._references.add(reference)
         self.minor += minor
+
+    def gapless(self, number: int, at: int) -> None:
+        """Where lines are numbered in their own file: 1, 2, …"""
+        if number != self.count:
+            raise Malformed(f"line number {number}, must be {self.count}", code=Code.SEQ, where=f"line {at}")
 
     def reasons(self, code: str, text: str) -> tuple[Reason, ...]:
         """The line's word as a reason; one object for all lines with the same word."""
@@ -202,24 +206,31 @@ def _payments(sums: _Sums) -> _RowOf:
         number, reference, name, account, amount, *_ = layout.PAYMENT.split(line, at)
         minor = int(amount)
         sums.payment(int(number), int(reference), minor, at)
-        if int(number) != sums.count:
-            raise Malformed(f"line number {number}, must be {sums.count}", code=Code.SEQ, where=f"line {at}")
+        sums.gapless(int(number), at)
         return Row(reference, minor, sums.currency, "", (), "", "", -1, name, account)
 
     return row
 
 
-def _answers(table: Delimited) -> Callable[[_Sums], _RowOf]:
-    def rows(sums: _Sums) -> _RowOf:
-        def row(line: str, at: int) -> Row:
-            number, reference, amount, code, serial, text, name = table.split(line, at)
-            minor = int(amount)
-            sums.payment(int(number), int(reference), minor, at)
-            return Row(reference, minor, sums.currency, code, sums.reasons(code, text), serial, text, -1, name, "")
+def _results(sums: _Sums) -> _RowOf:
+    def row(line: str, at: int) -> Row:
+        number, reference, amount, code, serial, text, name = layout.RESULT.split(line, at)
+        minor = int(amount)
+        sums.payment(int(number), int(reference), minor, at)
+        return Row(reference, minor, sums.currency, code, sums.reasons(code, text), serial, text, -1, name, "")
 
-        return row
+    return row
 
-    return rows
+
+def _returns(sums: _Sums) -> _RowOf:
+    def row(line: str, at: int) -> Row:
+        number, reference, amount, code, serial, text, name = layout.RETURNED.split(line, at)
+        minor = int(amount)
+        sums.payment(int(number), int(reference), minor, at)
+        sums.gapless(int(number), at)
+        return Row(reference, minor, sums.currency, code, sums.reasons(code, text), serial, text, -1, name, "")
+
+    return row
 
 
 def _questions(sums: _Sums) -> _RowOf:
@@ -233,8 +244,8 @@ def _questions(sums: _Sums) -> _RowOf:
 
 _ROWS: dict[str, Callable[[_Sums], _RowOf]] = {
     "D": _payments,
-    "R": _answers(layout.RESULT),
-    "N": _answers(layout.RETURNED),
+    "R": _results,
+    "N": _returns,
     "Q": _questions,
 }
 
