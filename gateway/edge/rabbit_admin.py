@@ -137,7 +137,7 @@ class RabbitAdmin:
         self._base = f"{self._address}{parts.path.rstrip('/')}/api/"
         self._vhost = quote(vhost, safe="")
         self._session = aiohttp.ClientSession(
-            auth=aiohttp.BasicAuth(user, password),
+            headers={"Authorization": aiohttp.encode_basic_auth(user, password, "utf-8")},
             connector=aiohttp.TCPConnector(ssl=tls or True, limit=4),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         )
