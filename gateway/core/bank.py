@@ -88,7 +88,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a Bank has promised in writing. Every default is the careful reading, for a Bank that has promised nothing."""
 
-    duplicate_key: str = ""  # which field makes a Document a repeat ("reference", "name", ...); empty: the Bank has none
+    duplicate_key: str = (
+        ""  # which field makes a Document a repeat ("reference", "name", ...); empty: the Bank has none
+    )
     duplicate_window_days: int = 0
     duplicate_answer: DuplicateAnswer = DuplicateAnswer.NO_DEDUPE
     not_found_window_minutes: int = 120  # "not found" counts only after this long since the last sending
@@ -454,7 +456,24 @@ class Save(msgspec.Struct, frozen=True):
     cursor: str
 
 
-Request = Put | Rename | Stat | List | Get | Done | Publish | Post | Offer | Sign | Verify | Encrypt | Open | Login | Wait | Save
+Request = (
+    Put
+    | Rename
+    | Stat
+    | List
+    | Get
+    | Done
+    | Publish
+    | Post
+    | Offer
+    | Sign
+    | Verify
+    | Encrypt
+    | Open
+    | Login
+    | Wait
+    | Save
+)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -539,7 +558,9 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     file_name: str  # default template: {customer} {date} {seq} {kind} {reference}
     write_payment: Callable[[PaymentHead, Iterable[PayLine], Bank], Iterator[bytes | SealSlot]]
     write_inquiry: Callable[[Inquiry, Bank], Iterator[bytes | SealSlot]] | None
-    read: Callable[[BinaryIO], Iterator[Item]]  # raises Malformed; strict about shape, generous about currency and codes
+    read: Callable[
+        [BinaryIO], Iterator[Item]
+    ]  # raises Malformed; strict about shape, generous about currency and codes
     sniff: Callable[[bytes], bool]  # do these first bytes look like this format?
     judge: Judge
     encodable: Callable[[str], str]  # the first character that the charset lacks, or ""

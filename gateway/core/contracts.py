@@ -22,17 +22,23 @@ CHUNKS_MAX = 10_000
 SCHEMA_VERSION = 1
 GATEWAY_SOURCE = "sheyin"
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,40}(?!\n)$", description="letters, digits, dot, underscore, hyphen")]
+Id = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,40}(?!\n)$", description="letters, digits, dot, underscore, hyphen")
+]
 PayerCode = Annotated[str, Meta(pattern=r"^[A-Z0-9]{2,16}(?!\n)$", description="code of a disbursement system")]
 BankCode = Annotated[str, Meta(pattern=r"^[A-Z0-9_]{2,16}(?!\n)$", description="code of a configured Bank")]
 AccountNo = Annotated[str, Meta(pattern=r"^[0-9A-Za-z-]{5,34}(?!\n)$", description="card or account number")]
-Period = Annotated[str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])(?!\n)$", description="month the benefit is for, YYYY-MM")]
+Period = Annotated[
+    str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])(?!\n)$", description="month the benefit is for, YYYY-MM")
+]
 District = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]{0,12}(?!\n)$", description="administrative division code")]
 Fund = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,32}(?!\n)$", description="benefit fund the money comes from")]
 Minor = Annotated[int, Meta(gt=0, le=PAYMENT_MINOR_MAX, description="fen")]
 RunMinor = Annotated[int, Meta(gt=0, le=RUN_MINOR_MAX, description="fen")]
 Short = Annotated[str, Meta(max_length=140)]
-PersonName = Annotated[str, Meta(min_length=1, max_length=100, description="as the bureau verified it; compared by core/names.py")]
+PersonName = Annotated[
+    str, Meta(min_length=1, max_length=100, description="as the bureau verified it; compared by core/names.py")
+]
 IdNumber = Annotated[str, Meta(pattern=r"^[0-9A-Za-z()/-]{4,32}(?!\n)$")]
 
 
@@ -96,7 +102,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 # ---------------------------------------------------------------------------------------------------------------- in
 
 
-class Party(_Strict):
+class Party(_Strict, frozen=True):
     """A natural person (or, as payee, an organisation) with an identity document."""
 
     name: PersonName
@@ -104,14 +110,14 @@ class Party(_Strict):
     id_type: IdType = IdType.RESIDENT
 
 
-class Account(_Strict):
+class Account(_Strict, frozen=True):
     """Where money can go."""
 
     bank: BankCode
     account: AccountNo
 
 
-class Instruction(_Strict):
+class Instruction(_Strict, frozen=True):
     """One payment to one payee as the payer orders it; immutable once accepted."""
 
     id: Id
@@ -122,7 +128,9 @@ class Instruction(_Strict):
     payee: Party | None = None  # None: the insured person
     relation: Relation = Relation.SELF
     item: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,20}(?!\n)$", description="pay item within the benefit")] = "1"
-    sequence: Annotated[int, Meta(ge=1, le=999, description="number of this payment among those of the item and period")] = 1
+    sequence: Annotated[
+        int, Meta(ge=1, le=999, description="number of this payment among those of the item and period")
+    ] = 1
     alternative: Account | None = None
     currency: Literal["CNY"] = "CNY"
     line: BenefitLine | None = None  # this and the next four: None or empty means the Run's
@@ -134,7 +142,7 @@ class Instruction(_Strict):
     pay_date: dt.date | None = None
 
 
-class RunSubmitted(_Strict):
+class RunSubmitted(_Strict, frozen=True):
     """``run.submitted``: the header of a payroll. It is accepted only when every chunk is there and count and total agree."""
 
     run_id: Id
@@ -152,7 +160,7 @@ class RunSubmitted(_Strict):
     note: Short = ""
 
 
-class RunChunk(_Strict):
+class RunChunk(_Strict, frozen=True):
     """``run.chunk``: up to 1,000 instructions of a Run; chunks come in any order, before or after the header."""
 
     run_id: Id
@@ -160,7 +168,7 @@ class RunChunk(_Strict):
     instructions: Annotated[list[Instruction], Meta(min_length=1, max_length=CHUNK_MAX)]
 
 
-class InstructionSubmitted(_Strict):
+class InstructionSubmitted(_Strict, frozen=True):
     """``instruction.submitted``: one payment (零星报销); the day's are gathered into a reimbursement Run."""
 
     instruction: Instruction
@@ -171,21 +179,21 @@ class InstructionSubmitted(_Strict):
     pay_date: dt.date
 
 
-class RunCancel(_Strict):
+class RunCancel(_Strict, frozen=True):
     """``run.cancel``: take a Run back, if nothing of it has left."""
 
     run_id: Id
     reason: Short
 
 
-class InstructionWithdraw(_Strict):
+class InstructionWithdraw(_Strict, frozen=True):
     """``instruction.withdraw``: stop one payment (death, end of benefit), if it has not left."""
 
     instruction_id: Id
     reason: Short
 
 
-class Correction(_Strict):
+class Correction(_Strict, frozen=True):
     """What a repayment changes, and who says so: exactly one of name or account, a verifier and a different approver."""
 
     verifier: Id
@@ -195,7 +203,7 @@ class Correction(_Strict):
     account: Account | None = None
 
 
-class InstructionRepay(_Strict):
+class InstructionRepay(_Strict, frozen=True):
     """``instruction.repay``: second payment (二次支付) of an Instruction whose first try surely failed."""
 
     instruction_id: Id
@@ -206,7 +214,7 @@ class InstructionRepay(_Strict):
 # ---------------------------------------------------------------------------------------------------------------- out
 
 
-class LineError(_Strict):
+class LineError(_Strict, frozen=True):
     """One thing wrong with one line."""
 
     instruction_id: str
@@ -216,7 +224,7 @@ class LineError(_Strict):
     ordinal: int = 0  # 1-based line in the Run
 
 
-class Window(_Strict):
+class Window(_Strict, frozen=True):
     """When one Bank's share of a Run will be sent, as predicted at acceptance."""
 
     bank: str
@@ -226,7 +234,7 @@ class Window(_Strict):
     total: int
 
 
-class RunAccepted(_Strict):
+class RunAccepted(_Strict, frozen=True):
     """``run.accepted``: from here on nothing of it is lost (P1)."""
 
     run_id: str
@@ -237,7 +245,7 @@ class RunAccepted(_Strict):
     warnings: list[LineError] = []
 
 
-class RunRejected(_Strict):
+class RunRejected(_Strict, frozen=True):
     """``run.rejected``: nothing of it was kept as payable; its ids are free again."""
 
     run_id: str
@@ -247,7 +255,7 @@ class RunRejected(_Strict):
     errors_total: int = 0
 
 
-class RunHeld(_Strict):
+class RunHeld(_Strict, frozen=True):
     """``run.held``: complete and correct, but two people must look first."""
 
     run_id: str
@@ -255,13 +263,13 @@ class RunHeld(_Strict):
     what: str
 
 
-class RunCancelled(_Strict):
+class RunCancelled(_Strict, frozen=True):
     """``run.cancelled``."""
 
     run_id: str
 
 
-class RunCancelRefused(_Strict):
+class RunCancelRefused(_Strict, frozen=True):
     """``run.cancel_refused``."""
 
     run_id: str
@@ -269,7 +277,7 @@ class RunCancelRefused(_Strict):
     what: str
 
 
-class RunReleased(_Strict):
+class RunReleased(_Strict, frozen=True):
     """``run.released``: two people let the money go."""
 
     run_id: str
@@ -279,14 +287,14 @@ class RunReleased(_Strict):
     checker: str
 
 
-class Share(_Strict):
+class Share(_Strict, frozen=True):
     """Count and fen of one part of a whole."""
 
     count: int
     total: int
 
 
-class RunClosed(_Strict):
+class RunClosed(_Strict, frozen=True):
     """``run.closed``: every line has its end, or is carried forward as held."""
 
     run_id: str
@@ -294,7 +302,7 @@ class RunClosed(_Strict):
     by_state: dict[str, Share]
 
 
-class InstructionNotice(_Strict):
+class InstructionNotice(_Strict, frozen=True):
     """One instruction in an ``instruction.*`` event."""
 
     instruction_id: str
@@ -303,13 +311,13 @@ class InstructionNotice(_Strict):
     what: str = ""
 
 
-class InstructionEvents(_Strict):
+class InstructionEvents(_Strict, frozen=True):
     """``instruction.accepted | rejected | held | withdrawn | withdraw_refused | repay_refused``: up to 1,000 together."""
 
     items: Annotated[list[InstructionNotice], Meta(min_length=1, max_length=CHUNK_MAX)]
 
 
-class DocumentEvent(_Strict):
+class DocumentEvent(_Strict, frozen=True):
     """``document.sent | receipted | refused | in_doubt | settled``: one Document, this payer's share of it."""
 
     document: str
@@ -322,7 +330,7 @@ class DocumentEvent(_Strict):
     what: str = ""
 
 
-class PaymentResult(_Strict):
+class PaymentResult(_Strict, frozen=True):
     """The bank's word on one Instruction, classified."""
 
     instruction_id: str
@@ -340,13 +348,13 @@ class PaymentResult(_Strict):
     document: str = ""
 
 
-class PaymentResults(_Strict):
+class PaymentResults(_Strict, frozen=True):
     """``payment.results``: up to 1,000, in order per Instruction."""
 
     results: Annotated[list[PaymentResult], Meta(min_length=1, max_length=CHUNK_MAX)]
 
 
-class NameMismatch(_Strict):
+class NameMismatch(_Strict, frozen=True):
     """``name.mismatch``: the bank holds another name; the bureau verifies with the person."""
 
     instruction_id: str
@@ -357,7 +365,7 @@ class NameMismatch(_Strict):
     code: str = ""
 
 
-class Alert(_Strict):
+class Alert(_Strict, frozen=True):
     """``alert``: something that a person must look at. No personal data."""
 
     severity: Literal["info", "warning", "critical"]
@@ -420,7 +428,9 @@ def dataschema(name: str) -> str:
     return f"urn:sheyin:{name}:{SCHEMA_VERSION}"
 
 
-def encode(name: str, data: msgspec.Struct, *, id: str, source: str, time: dt.datetime, subject: str | None = None) -> bytes:
+def encode(
+    name: str, data: msgspec.Struct, *, id: str, source: str, time: dt.datetime, subject: str | None = None
+) -> bytes:
     """One message as bytes; ``name`` is a key of INBOUND or OUTBOUND."""
     envelope = Envelope(
         specversion="1.0",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.errors import Code, Malformed
 
@@ -25,14 +26,14 @@ PAYMENT_MINOR_MAX = 1_000_000_000
 RUN_MINOR_MAX = 10_000_000_000_000
 
 
-class Totals(NamedTuple):
-    """How many payments and how much together, in minor units."""
+class Totals(msgspec.Struct, frozen=True):
+    """How many payments and how much together, in minor units. Not a tuple: those have a ``count`` of their own."""
 
     count: int = 0
     minor: int = 0
 
     def plus(self, other: Totals) -> Totals:
-        """The two together (``+`` stays tuple concatenation)."""
+        """The two together."""
         return Totals(self.count + other.count, self.minor + other.minor)
 
 

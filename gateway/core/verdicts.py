@@ -74,7 +74,9 @@ class Meaning(NamedTuple):
     zh: str
     en: str
     move: Move
-    proves_unbooked: bool = False  # given for a block or file, it proves that nothing in it was booked: lines inherit it
+    proves_unbooked: bool = (
+        False  # given for a block or file, it proves that nothing in it was booked: lines inherit it
+    )
 
 
 MEANINGS: dict[Verdict, Meaning] = {
@@ -89,14 +91,18 @@ MEANINGS: dict[Verdict, Meaning] = {
     Verdict.ACCOUNT_BLOCKED: Meaning("账户冻结", "account blocked or frozen", Move.ALTERNATIVE_ACCOUNT),
     Verdict.ACCOUNT_DORMANT: Meaning("长期不动户", "account dormant", Move.ASK_PERSON),
     Verdict.ACCOUNT_CHANGED: Meaning("账号已变更", "account number has changed", Move.CORRECT),
-    Verdict.ACCOUNT_TYPE: Meaning("账户类型不符", "account of a kind that takes no such credit", Move.ALTERNATIVE_ACCOUNT),
+    Verdict.ACCOUNT_TYPE: Meaning(
+        "账户类型不符", "account of a kind that takes no such credit", Move.ALTERNATIVE_ACCOUNT
+    ),
     Verdict.AMOUNT_LIMIT: Meaning("金额超限", "amount outside a limit", Move.ASK_PERSON),
     Verdict.FUNDS: Meaning("余额不足", "the fund account lacks the money", Move.RETRY, proves_unbooked=True),
     Verdict.DECEASED: Meaning("已死亡", "payee deceased", Move.NEVER),
     Verdict.DUPLICATE: Meaning("重复", "the bank holds a first copy, or thinks so", Move.INQUIRE),
     Verdict.FORMAT_REFUSED: Meaning("格式错误", "the bank cannot read it", Move.ASK_PERSON, proves_unbooked=True),
     Verdict.TOTALS_REFUSED: Meaning("合计不符", "count or total differs", Move.ASK_PERSON, proves_unbooked=True),
-    Verdict.SEAL_REFUSED: Meaning("验签失败", "the bank does not accept the seal", Move.ASK_PERSON, proves_unbooked=True),
+    Verdict.SEAL_REFUSED: Meaning(
+        "验签失败", "the bank does not accept the seal", Move.ASK_PERSON, proves_unbooked=True
+    ),
     Verdict.NOT_ALLOWED: Meaning("无权限", "the agreement does not allow it", Move.ASK_PERSON, proves_unbooked=True),
     Verdict.TIMEOUT: Meaning("超时", "the bank gave up waiting: nobody knows", Move.INQUIRE),
     Verdict.BANK_FAULT: Meaning("银行处理异常", "a fault at the bank", Move.ASK_PERSON),

@@ -1,0 +1,91 @@
+"""The ledger on SQL: SQLite and PostgreSQL, one schema, one suite of tests.
+
+``SqlLedger`` is the table of contents: every operation is a plain function over a transaction in one of the modules beside it, bound here to
+the driver as a coroutine.
+"""
+
+from __future__ import annotations
+
+from gateway.edge.ledger import accept, actors, audit, collect, intake, lanes, mend, outbox, query, release
+from gateway.edge.ledger.engine import Operations, World, open_driver, read, write
+
+
+class SqlLedger(Operations):
+    """The ledger's port (``core.ledger.Ledger``) and, below it, what only people's commands need."""
+
+    # intake
+    record_header = write(intake.record_header)
+    record_chunk = write(intake.record_chunk)
+    keep_early = write(intake.keep_early)
+    early_chunks = read(intake.early_chunks)
+    record_single = write(intake.record_single)
+    complete_runs = read(intake.complete_runs)
+    conclude_intake = write(accept.conclude_intake)
+    expire_incomplete = write(accept.expire_incomplete)
+    close_gathering = write(accept.close_gathering)
+    refuse_message = write(outbox.refuse_message)
+    cancel_run = write(release.cancel_run)
+    withdraw = write(mend.withdraw)
+    repay = write(mend.repay)
+
+    # lanes
+    lane_lease = write(lanes.lane_lease)
+    lane_free = write(lanes.lane_free)
+    ready_groups = read(lanes.ready_groups)
+    group_amounts = read(lanes.group_amounts)
+    file_batch = write(lanes.file_batch)
+    documents = read(lanes.documents)
+    pay_lines = read(lanes.pay_lines)
+    mark_sealed = write(lanes.mark_sealed)
+    mark_sending = write(lanes.mark_sending)
+    mark_travelled = write(lanes.mark_travelled)
+    save_cursor = write(lanes.save_cursor)
+    doubt_sendings = write(lanes.doubt_sendings)
+    mark_inquired = write(lanes.mark_inquired)
+    open_inquiry = write(lanes.open_inquiry)
+    stop_lane = write(lanes.stop_lane)
+    resume_lane = write(lanes.resume_lane)
+
+    # collect
+    record_inbound = write(collect.record_inbound)
+    inbound = read(collect.inbound)
+    close_inbound = write(collect.close_inbound)
+    apply = write(collect.apply)
+    document_by_reference = read(lanes.document_by_reference)
+
+    # closing, telling
+    close_runs = write(outbox.close_runs)
+    outbox_page = read(outbox.outbox_page)
+    outbox_done = write(outbox.outbox_done)
+    alert = write(outbox.alert)
+    faults = read(outbox.faults)
+
+    # people
+    add_actor = write(actors.add_actor)
+    actors = read(actors.actors)
+    authenticate = read(actors.authenticate)
+    proposals = read(actors.proposals)
+    withdraw_proposal = write(actors.withdraw_proposal)
+    propose_release = write(release.propose_release)
+    approve_release = write(release.approve_release)
+    propose_held_run = write(release.propose_held_run)
+    approve_held_run = write(release.approve_held_run)
+    propose_free = write(release.propose_free)
+    approve_free = write(release.approve_free)
+    decline = write(release.decline)
+    close_parked = write(mend.close_parked)
+    act = write(audit.append)
+    audit_head = read(audit.verify)
+
+    # reading
+    runs = read(query.runs)
+    status = read(query.status)
+    report = read(query.report)
+    show = read(query.show)
+    lanes = read(query.lanes)
+    parked = read(query.parked)
+    held = read(query.held)
+    totals = read(query.totals)
+
+
+__all__ = ["SqlLedger", "World", "open_driver"]

@@ -1,0 +1,132 @@
+"""Actors, and proposals: whatever changes who gets paid or lets money go takes a maker and a different checker (P12).
+
+The database itself refuses a row whose maker is its checker; the checks here only give the better sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import Code, Conflict, Refused
+from gateway.edge.ledger import audit
+from gateway.edge.ledger.engine import Tx
+
+MAKER, CHECKER = "maker", "checker"
+ROLES = frozenset({"viewer", "operator", MAKER, CHECKER, "auditor", "admin"})
+# scrypt cost: 2^15 × 8 × 128 bytes = 32 MiB and about 80 ms a try, OWASP's floor for interactive sign-in.
+_SCRYPT = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+def add_actor(tx: Tx, by: str, actor: str, name: str, roles: frozenset[str], secret: str) -> None:
+    """A person with a credential of their own. Raises Refused for unknown roles, Conflict if the id is taken."""
+    if roles - ROLES:
+        raise Refused(f"no such role: {', '.join(sorted(roles - ROLES))}")
+    if tx.row("SELECT 1 FROM actor WHERE id = :id", id=actor):
+        raise Conflict(f"the Actor {actor} exists")
+    salt = os.urandom(16)
+    credential = f"{salt.hex()}:{hashlib.scrypt(secret.encode(), salt=salt, **_SCRYPT).hex()}"
+    tx.run(
+        "INSERT INTO actor (id, name, kind, roles, credential, active, created_ms) VALUES (:id, :name, 'person', :roles, :cred, true, :now)",
+        id=actor, name=name, roles=" ".join(sorted(roles)), cred=credential, now=tx.now_ms,
+    )  # fmt: skip
+    audit.append(tx, by, "actor.added", f"actor:{actor}", {"name": name, "roles": sorted(roles)})
+
+
+def actors(tx: Tx) -> list[dict[str, Any]]:
+    """All Actors, without their credentials."""
+    return [
+        {"id": r.id, "name": r.name, "roles": r.roles.split(), "active": bool(r.active)}
+        for r in tx.rows("SELECT * FROM actor ORDER BY id")
+    ]
+
+
+def authenticate(tx: Tx, actor: str, secret: str) -> None:
+    """Raises Refused AUTH unless the secret is that Actor's; the same sentence whatever was wrong."""
+    row = tx.row("SELECT credential FROM actor WHERE id = :id AND active", id=actor)
+    salt, _, digest = (row.credential if row and row.credential else f"{bytes(16).hex()}:").partition(":")
+    tried = hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), **_SCRYPT).hex()
+    if not (row and hmac.compare_digest(tried, digest)):
+        raise Refused(f"{actor} could not be signed in: no such active Actor, or another secret", code=Code.AUTH)
+
+
+def need_role(tx: Tx, actor: str, role: str) -> None:
+    """Raises Refused AUTH unless the Actor is active and has the role."""
+    row = tx.row("SELECT roles FROM actor WHERE id = :id AND active", id=actor)
+    if row is None or role not in row.roles.split():
+        raise Refused(f"{actor} is not an active {role}", code=Code.AUTH)
+
+
+def propose(tx: Tx, actor: str, kind: str, subject: str, body: dict[str, Any]) -> int:
+    """Lay something before the second person. Raises Conflict while another proposal on the same subject is open."""
+    need_role(tx, actor, MAKER)
+    if open_ := find(tx, kind, subject):
+        raise Conflict(f"{kind} of {subject} is proposed already, by {open_.maker}", where=subject)
+    key = tx.scalar(
+        "INSERT INTO proposal (kind, subject, body, maker, proposed_ms) VALUES (:kind, :subject, :body, :maker, :now) RETURNING key",
+        kind=kind, subject=subject, body=_canonical(body).decode(), maker=actor, now=tx.now_ms,
+    )  # fmt: skip
+    audit.append(tx, actor, f"{kind}.proposed", subject, body)
+    return int(key)
+
+
+def find(tx: Tx, kind: str, subject: str) -> Any | None:
+    """The open proposal on a subject, locked."""
+    return tx.row(
+        tx.locked("SELECT * FROM proposal WHERE kind = :kind AND subject = :subject AND decision IS NULL"),
+        kind=kind,
+        subject=subject,
+    )
+
+
+def decide(tx: Tx, actor: str, kind: str, subject: str, body: dict[str, Any] | None, *, approve: bool = True) -> Any:
+    """The second person's word; returns the proposal.
+
+    ``body`` is what stands now: approving something that changed since it was proposed is refused (the checker approves what the maker saw).
+    Raises Refused AUTH for the maker, or without the role; Conflict if nothing is open or the content differs.
+    """
+    need_role(tx, actor, CHECKER)
+    row = find(tx, kind, subject)
+    if row is None:
+        raise Conflict(f"no open proposal: {kind} of {subject}", where=subject)
+    if row.maker == actor:
+        raise Refused(f"{actor} proposed it and cannot decide it as well", code=Code.AUTH, where=subject)
+    if approve and body is not None and _canonical(body).decode() != row.body:
+        raise Conflict(f"{subject} changed since {row.maker} proposed: withdraw and propose again", where=subject)
+    decision = "approved" if approve else "declined"
+    tx.run(
+        "UPDATE proposal SET checker = :checker, decided_ms = :now, decision = :decision WHERE key = :key",
+        checker=actor, now=tx.now_ms, decision=decision, key=row.key,
+    )  # fmt: skip
+    return row
+
+
+def withdraw_proposal(tx: Tx, actor: str, kind: str, subject: str) -> None:
+    """The maker takes it back."""
+    row = find(tx, kind, subject)
+    if row is None or row.maker != actor:
+        raise Conflict(f"{actor} has no open proposal: {kind} of {subject}", where=subject)
+    tx.run(
+        "UPDATE proposal SET checker = :actor, decided_ms = :now, decision = 'withdrawn' WHERE key = :key",
+        actor=actor, now=tx.now_ms, key=row.key,
+    )  # fmt: skip
+    audit.append(tx, actor, f"{kind}.proposal_withdrawn", subject, {})
+
+
+def proposals(tx: Tx) -> list[dict[str, Any]]:
+    """What waits for a second person, oldest first."""
+    return [
+        {
+            "kind": r.kind,
+            "subject": r.subject,
+            "maker": r.maker,
+            "proposed_ms": int(r.proposed_ms),
+            "body": msgspec.json.decode(r.body),
+        }
+        for r in tx.rows("SELECT * FROM proposal WHERE decision IS NULL ORDER BY key")
+    ]

@@ -1,0 +1,421 @@
+"""Collect: what arrived is recorded, and applied whole in one transaction: every line applied or parked (P4, P7, P9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.core.bank import DocKind
+from gateway.core.contracts import CHUNK_MAX, NameMismatch, PaymentResult, PaymentResults
+from gateway.core.errors import Conflict, Halt
+from gateway.core.ledger import Application, Applied, InDocument, Recorded
+from gateway.core.results import Applying, Known, Parking, Told, weigh
+from gateway.core.states import (
+    CASE,
+    DOCUMENT,
+    INBOUND,
+    AttemptEvent,
+    AttemptState,
+    CaseEvent,
+    CaseState,
+    DocumentEvent,
+    DocumentState,
+    InboundEvent,
+    InboundState,
+    step,
+)
+from gateway.core.verdicts import MEANINGS, Verdict
+from gateway.edge.ledger import audit, control, lanes
+from gateway.edge.ledger.bulk import stage
+from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.events import emit, pages
+
+_PAGE = 5_000
+_STAGE = (
+    ("key", "BIGINT PRIMARY KEY"),
+    ("before", "TEXT"),
+    ("after", "TEXT"),
+    ("verdict", "TEXT"),
+    ("code", "TEXT"),
+    ("bank_ref", "TEXT"),
+)
+_UNPAID = (AttemptState.FAILED, AttemptState.RETURNED, AttemptState.REFUSED)
+
+
+# ---------------------------------------------------------------------------------------------------------------- arriving
+
+
+def record_inbound(
+    tx: Tx, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None
+) -> tuple[int, Recorded]:
+    """It is archived. Only what was applied makes a duplicate; the same bytes still under way are the same Document."""
+    same = tx.row(
+        "SELECT key, state FROM inbound WHERE bank = :bank AND name = :name AND digest = :digest AND state NOT IN ('duplicate') "
+        "ORDER BY CASE WHEN state = 'applied' THEN 0 ELSE 1 END, key LIMIT 1",
+        bank=bank,
+        name=name,
+        digest=digest,
+    )
+    if same and same.state != InboundState.APPLIED:
+        return int(same.key), Recorded.NEW
+    state = InboundState.DUPLICATE if same else InboundState.ARCHIVED
+    key = tx.scalar(
+        "INSERT INTO inbound (bank, name, digest, size, channel, state, seal, received_ms) "
+        "VALUES (:bank, :name, :digest, :size, :channel, :state, :seal, :now) RETURNING key",
+        bank=bank,
+        name=name,
+        digest=digest,
+        size=size,
+        channel=channel,
+        state=str(state),
+        seal=seal,
+        now=tx.now_ms,
+    )
+    return int(key), Recorded.DUP if same else Recorded.NEW
+
+
+def inbound(tx: Tx, states: Sequence[str], bank: str = "") -> list[InDocument]:
+    """Arrived Documents in these states, oldest first."""
+    listed = ", ".join(f"'{InboundState(state)}'" for state in states)
+    rows = tx.rows(
+        f"SELECT * FROM inbound WHERE state IN ({listed}) AND (:bank = '' OR bank = :bank) ORDER BY key", bank=bank
+    )
+    return [
+        InDocument(
+            key=r.key,
+            bank=r.bank,
+            name=r.name,
+            digest=r.digest,
+            size=int(r.size),
+            state=r.state,
+            seal=bytes(r.seal) if r.seal is not None else None,
+        )
+        for r in rows
+    ]
+
+
+def _inbound(tx: Tx, key: int) -> Any:
+    row = tx.row(tx.locked("SELECT * FROM inbound WHERE key = :key"), key=key)
+    if row is None:
+        raise Halt(f"no inbound Document {key}")
+    return row
+
+
+def close_inbound(tx: Tx, inbound_key: int, event: str, code: str, what: str, kind: str = "") -> None:
+    """Quarantine or park a whole Document: nothing of it was applied, its bytes stay in the archive."""
+    row = _inbound(tx, inbound_key)
+    state = step(INBOUND, InboundState(row.state), InboundEvent(event))
+    tx.run(
+        "UPDATE inbound SET state = :state, code = :code, what = :what, kind = COALESCE(:kind, kind) WHERE key = :key",
+        state=str(state),
+        code=code,
+        what=what[:500],
+        kind=kind or None,
+        key=inbound_key,
+    )
+    audit.append(
+        tx, audit.SERVICE, f"inbound.{state}", f"inbound:{row.bank}:{row.name}", {"code": code, "digest": row.digest}
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- applying
+
+
+def apply(tx: Tx, application: Application, told: Told) -> Applied:
+    """All of it or none. Raises Conflict if another transaction moved one of its Attempts meanwhile: apply it again."""
+    row = _inbound(tx, application.inbound_key)
+    state = InboundState(row.state)
+    if state is InboundState.ARCHIVED:
+        state = step(INBOUND, state, InboundEvent.VERIFIED)
+    if state is InboundState.VERIFIED:
+        state = step(INBOUND, state, InboundEvent.STAGED)
+    state = step(INBOUND, state, InboundEvent.APPLIED)
+    work = _Application(tx, application, row.bank)
+    for page in told.pages(_PAGE):
+        work.page(told, page)
+    work.finish()
+    tx.run(
+        "UPDATE inbound SET state = :state, kind = :kind, reference = :reference, original = :original, seal_by = :by, count = :count, "
+        "minor = :minor, applied_ms = :now WHERE key = :key",
+        state=str(state),
+        kind=str(application.kind),
+        reference=application.reference,
+        original=application.original,
+        by=application.seal_by,
+        count=application.totals.count,
+        minor=application.totals.minor,
+        now=tx.now_ms,
+        key=application.inbound_key,
+    )
+    body = {
+        "digest": row.digest,
+        "kind": str(application.kind),
+        "original": application.original,
+        "by": application.seal_by,
+        "moved": dict(work.moved),
+        "parked": work.parked,
+        "quiet": work.quiet,
+    }
+    audit.append(tx, audit.SERVICE, "inbound.applied", f"inbound:{row.bank}:{row.name}", body)
+    return Applied(moved=dict(work.moved), parked=work.parked, quiet=work.quiet)
+
+
+class _Application:
+    """The state of one application over its pages."""
+
+    def __init__(self, tx: Tx, application: Application, bank: str) -> None:
+        self.tx, self.application, self.bank = tx, application, bank
+        self.document = lanes.one(tx, application.document_key) if application.document_key is not None else None
+        self.documents = frozenset((self.document.key,)) if self.document else None
+        self.seen: dict[int, Any] = {}
+        self.moved: Counter[str] = Counter()
+        self.moves: Counter[tuple[int, str, str]] = Counter()
+        self.minors: Counter[tuple[int, str, str]] = Counter()
+        self.parked = 0
+        self.quiet = 0
+        self.lots: dict[int, Any] = {}
+
+    def page(self, told: Told, page: list[Any]) -> None:
+        """Weigh, move, tell, park one page."""
+        known = known_attempts(self.tx, self.bank, [line.key for line in page if line.key >= 0])
+        weighed = weigh(told, page, known, self.documents, self.seen)
+        self.quiet += weighed.quiet
+        self._move(weighed.applying)
+        self._tell(told, weighed.applying)
+        self._cases(weighed.applying)
+        for parking in weighed.parking:
+            self._park(told, parking)
+
+    def _move(self, applying: list[Applying]) -> None:
+        if not applying:
+            return
+        rows = [
+            (a.known.key, a.known.state, str(a.after), str(a.line.word.verdict), a.line.word.code, a.line.bank_ref)
+            for a in applying
+        ]
+        rows.sort()
+        if update_attempts(self.tx, self.application.inbound_key, rows) != len(rows):
+            raise Conflict(
+                "an Attempt moved while its result was applied", where=f"inbound {self.application.inbound_key}"
+            )
+        for a in applying:
+            key = (a.known.lot_key, a.known.state, str(a.after))
+            self.moves[key] += 1
+            self.minors[key] += a.known.amount
+            self.moved[str(a.after)] += 1
+
+    def _tell(self, told: Told, applying: list[Applying]) -> None:
+        """``payment.results`` and ``name.mismatch``, per payer."""
+        missing = {a.known.lot_key for a in applying} - self.lots.keys()
+        if missing:
+            listed = ", ".join(str(key) for key in sorted(missing))
+            self.lots |= {
+                r.key: r
+                for r in self.tx.rows(
+                    "SELECT l.key, l.bank, o.payer, o.run_id FROM lot AS l JOIN run AS o ON o.key = l.origin_key "
+                    f"WHERE l.key IN ({listed})"
+                )
+            }
+        results: dict[str, list[PaymentResult]] = {}
+        document = self.document.reference if self.document else self.application.original
+        for known, after, line in applying:
+            lot, word = self.lots[known.lot_key], line.word
+            results.setdefault(lot.payer, []).append(
+                PaymentResult(
+                    instruction_id=known.instruction_id,
+                    run_id=lot.run_id,
+                    attempt=known.try_no,
+                    sequence=known.told + 1,
+                    outcome=after.value,
+                    amount=known.amount,
+                    bank=self.bank,
+                    verdict=word.verdict.value,
+                    move="" if after is AttemptState.PAID else MEANINGS[word.verdict].move.value,
+                    code=word.code,
+                    text=word.text,
+                    bank_ref=line.bank_ref,
+                    document=document,
+                )
+            )
+            if word.verdict is Verdict.NAME_MISMATCH:
+                ordered = self.tx.scalar("SELECT name FROM instruction WHERE key = :key", key=known.instruction_key)
+                mismatch = NameMismatch(
+                    instruction_id=known.instruction_id,
+                    run_id=lot.run_id,
+                    bank=self.bank,
+                    ordered_name=ordered,
+                    bank_name=told.name(line.at),
+                    code=word.code,
+                )
+                emit(self.tx, lot.payer, "name.mismatch", mismatch)
+        for payer, listed_results in results.items():
+            for part in pages(listed_results, CHUNK_MAX):
+                emit(self.tx, payer, "payment.results", PaymentResults(results=list(part)))
+
+    def _cases(self, applying: list[Applying]) -> None:
+        """A Case for what is not paid; a Case that a second try has ended is closed."""
+        for known, after, line in applying:
+            if after in _UNPAID:
+                open_case(self.tx, known.instruction_key, known.key, line.word.verdict)
+            elif after is AttemptState.PAID and known.try_no > 1:
+                self.tx.run(
+                    "UPDATE case_file SET state = :closed, closed_ms = :now WHERE instruction_key = :key AND state = :repaying",
+                    closed=str(step(CASE, CaseState.REPAYING, CaseEvent.CLOSED)),
+                    now=self.tx.now_ms,
+                    key=known.instruction_key,
+                    repaying=str(CaseState.REPAYING),
+                )
+
+    def _park(self, told: Told, parking: Parking) -> None:
+        self.parked += 1
+        known = parking.known
+        self.tx.run(
+            "INSERT INTO parked (inbound_key, bank, document_key, attempt_key, ref, code, what, raw, at_ms) "
+            "VALUES (:inbound, :bank, :document, :attempt, :ref, :code, :what, :raw, :now)",
+            inbound=self.application.inbound_key,
+            bank=self.bank,
+            document=known.document_key if known else (self.document.key if self.document else None),
+            attempt=known.key if known else None,
+            ref=told.reference(parking.line)[:80],
+            code=str(parking.code),
+            what=parking.what[:500],
+            raw=told.raw(parking.line),
+            now=self.tx.now_ms,
+        )
+        if known and parking.contradicts:
+            hold_unsent(self.tx, known, parking.what)
+
+    def finish(self) -> None:
+        """Controls, and what the whole Document's word does to our Document."""
+        control.record(self.tx, [control.Moved(*key, count, self.minors[key]) for key, count in self.moves.items()])
+        document = self.document
+        if document is None:
+            return
+        told = sum(self.moves.values())
+        if told:
+            self.tx.run("UPDATE document SET told = told + :told WHERE key = :key", told=told, key=document.key)
+        if self.application.document_event:
+            _document_word(self.tx, document.key, DocumentEvent(self.application.document_event), self.application)
+
+
+def known_attempts(tx: Tx, bank: str, keys: list[int]) -> dict[int, Known]:
+    """Attempts by key; only those filed with ``bank``."""
+    if not keys:
+        return {}
+    given = "(SELECT value FROM json_each(:keys))" if tx.sqlite else "(SELECT unnest(CAST(:keys AS BIGINT[])))"
+    rows = tx.run(
+        "SELECT a.key, a.state, a.amount, a.lot_key, a.instruction_key, a.try_no, a.told, a.document_key, i.id "
+        "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key "
+        f"WHERE a.key IN {given} AND l.bank = :bank AND a.document_key IS NOT NULL",
+        keys=msgspec.json.encode(keys).decode() if tx.sqlite else keys,
+        bank=bank,
+    )
+    return {row[0]: Known._make(row) for row in rows}
+
+
+def update_attempts(tx: Tx, inbound_key: int, rows: list[tuple[Any, ...]]) -> int:
+    """Set-based move of staged ``rows`` (key, before, after, verdict, code, bank_ref), sorted by key; returns how many moved."""
+    if tx.sqlite:
+        given = [
+            (after, inbound_key, verdict, code, ref, key, before) for key, before, after, verdict, code, ref in rows
+        ]
+        done = tx.c.exec_driver_sql(
+            "UPDATE attempt SET state = ?, result_key = ?, verdict = ?, code = ?, bank_ref = ?, told = told + 1 WHERE key = ? AND state = ?",
+            given,
+        )
+        return int(done.rowcount)
+    stage(tx, "stage_result", _STAGE, rows)
+    done = tx.run(
+        "UPDATE attempt AS a SET state = s.after, result_key = :inbound, verdict = s.verdict, code = s.code, bank_ref = s.bank_ref, "
+        "told = a.told + 1 FROM stage_result AS s WHERE a.key = s.key AND a.state = s.before",
+        inbound=inbound_key,
+    )
+    return int(done.rowcount)
+
+
+def open_case(tx: Tx, instruction_key: int, attempt_key: int, verdict: Verdict) -> None:
+    """What the failed payment waits for; a second failure opens the same Case again."""
+    tx.run(
+        "INSERT INTO case_file (instruction_key, attempt_key, state, verdict, waits_for, since_ms) "
+        "VALUES (:instruction, :attempt, :state, :verdict, :move, :now) ON CONFLICT (instruction_key) DO UPDATE SET "
+        "attempt_key = excluded.attempt_key, state = excluded.state, verdict = excluded.verdict, waits_for = excluded.waits_for, "
+        "since_ms = excluded.since_ms, closed_ms = NULL",
+        instruction=instruction_key,
+        attempt=attempt_key,
+        state=str(CaseState.OPEN),
+        verdict=str(verdict),
+        move=str(MEANINGS[verdict].move),
+        now=tx.now_ms,
+    )
+
+
+def hold_unsent(tx: Tx, known: Known, what: str) -> None:
+    """A contradiction about one Instruction: nothing more of it may leave until a person has looked."""
+    tries = tx.rows(
+        "SELECT key, state, document_key FROM attempt WHERE instruction_key = :key AND key <> :this",
+        key=known.instruction_key,
+        this=known.key,
+    )
+    for attempt in tries:
+        if attempt.state == AttemptState.BATCHED:
+            document = lanes.one(tx, attempt.document_key)
+            if (
+                document.state in (DocumentState.OPEN, DocumentState.SEALED)
+                and not document.sendings
+                and not document.exported
+            ):
+                lanes.void_document(tx, document, "one of its payments is contradicted: filed again without it")
+        if tx.scalar("SELECT state FROM attempt WHERE key = :key", key=attempt.key) in (
+            AttemptState.NEW,
+            AttemptState.READY,
+        ):
+            add_hold(tx, attempt.key, "CONTRADICTION", what)
+
+
+def add_hold(tx: Tx, attempt_key: int, reason: str, what: str) -> None:
+    """One more reason why an Attempt may not go yet."""
+    tx.run(
+        "INSERT INTO hold (attempt_key, reason, what, opened_ms) VALUES (:key, :reason, :what, :now)",
+        key=attempt_key,
+        reason=reason,
+        what=what[:500],
+        now=tx.now_ms,
+    )
+    control.move(tx, AttemptEvent.DOUBTED, "a.key = :key AND a.document_key IS NULL", key=attempt_key)
+
+
+def _document_word(tx: Tx, document_key: int, event: DocumentEvent, application: Application) -> None:
+    """What the bank's word on the whole Document does to it and to its lines that have no word of their own."""
+    document = lanes.one(tx, document_key)
+    if event is DocumentEvent.REFUSED:
+        paid = tx.scalar(
+            "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'returned')", key=document.key
+        )
+        if document.sendings != 1 or paid:  # it left more than once, or part of it is booked: a refusal proves nothing
+            event = DocumentEvent.DOUBTED
+    if event not in DOCUMENT[DocumentState(document.state)]:
+        return
+    lanes.move_document(tx, document, event, code=application.document_code, what=application.document_what)
+    audit.append(
+        tx,
+        audit.SERVICE,
+        f"document.{event}",
+        f"document:{document.reference}",
+        {"code": application.document_code, "by": application.seal_by},
+    )
+    if document.kind is not DocKind.PAYMENT:
+        return
+    if event is DocumentEvent.REFUSED:
+        keys = "SELECT key FROM attempt WHERE document_key = :document AND state = 'batched'"
+        tx.run(
+            f"INSERT INTO hold (attempt_key, reason, what, opened_ms) SELECT key, 'DOCUMENT_REFUSED', :what, :now FROM ({keys}) AS k",
+            document=document.key,
+            what=f"{document.reference}: {application.document_code} {application.document_what}"[:500],
+            now=tx.now_ms,
+        )
+        control.move(tx, AttemptEvent.DOCUMENT_REFUSED, "a.document_key = :document", document=document.key)
+    elif event is DocumentEvent.DOUBTED:
+        control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)

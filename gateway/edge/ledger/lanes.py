@@ -1,0 +1,403 @@
+"""Lanes: filing ready Attempts into Documents, and the life of a Document that we send.
+
+Every write of a lane carries the lease's epoch: a replica that slept through the end of its lease changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from gateway.core.bank import DocKind, PayLine
+from gateway.core.contracts import DocumentEvent as DocumentNotice
+from gateway.core.errors import Conflict, Halt
+from gateway.core.ledger import LotGroup, Naming, OutDocument, Ranks
+from gateway.core.money import Totals
+from gateway.core.states import (
+    ATTEMPT,
+    DOCUMENT,
+    RUN,
+    AttemptEvent,
+    AttemptState,
+    DocumentEvent,
+    DocumentState,
+    RunEvent,
+    RunState,
+    step,
+)
+from gateway.edge.ledger import audit, control, private
+from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.events import emit
+from gateway.edge.ledger.intake import next_key
+from gateway.edge.ledger.schema import RUN_SPAN
+
+_READY = str(AttemptState.READY)
+_BATCHED = str(step(ATTEMPT, AttemptState.READY, AttemptEvent.BATCHED))
+#: Which event of ours tells the payers of which state.
+_TOLD = {
+    DocumentState.SENT: "document.sent",
+    DocumentState.RECEIPTED: "document.receipted",
+    DocumentState.REFUSED: "document.refused",
+    DocumentState.IN_DOUBT: "document.in_doubt",
+    DocumentState.SETTLED: "document.settled",
+}
+_COLUMNS = (
+    "d.key, d.bank, d.kind, d.state, d.reference, d.name, d.sequence, d.batch_key, d.count, d.minor, d.created_ms, d.digest, d.size, d.seal, "
+    "d.seal_name, d.sendings, d.last_sending_ms, d.inquired_ms, d.inquiries, d.cursor, d.exported, d.about_key, "
+    "b.fund, b.debit_account, b.pay_date, b.line"
+)
+_FROM = "FROM document AS d LEFT JOIN batch AS b ON b.key = d.batch_key"
+
+
+# ---------------------------------------------------------------------------------------------------------------- the lease
+
+
+def lane_lease(tx: Tx, bank: str, owner: str, seconds: int) -> int | None:
+    """Take or renew; a change of owner raises the epoch, which fences the old one off."""
+    tx.run("INSERT INTO lane (bank, state) VALUES (:bank, 'running') ON CONFLICT DO NOTHING", bank=bank)
+    epoch = tx.scalar(
+        "UPDATE lane SET epoch = CASE WHEN owner = :owner AND until_ms > :now THEN epoch ELSE epoch + 1 END, owner = :owner, "
+        "until_ms = :until WHERE bank = :bank AND state = 'running' AND (owner = :owner OR until_ms <= :now) RETURNING epoch",
+        bank=bank, owner=owner, now=tx.now_ms, until=tx.now_ms + seconds * 1000,
+    )  # fmt: skip
+    return int(epoch) if epoch is not None else None
+
+
+def lane_free(tx: Tx, bank: str, owner: str) -> None:
+    """Hand the lane over at once (a clean stop)."""
+    tx.run("UPDATE lane SET until_ms = 0 WHERE bank = :bank AND owner = :owner", bank=bank, owner=owner)
+
+
+def fenced(tx: Tx, bank: str, epoch: int) -> None:
+    """Raises Conflict unless the lane's epoch is still ours; holds the row so that it stays so until the commit."""
+    if tx.row(tx.locked("SELECT 1 FROM lane WHERE bank = :bank AND epoch = :epoch"), bank=bank, epoch=epoch) is None:
+        raise Conflict(f"the lane {bank} has a newer owner than epoch {epoch}", where=bank)
+
+
+def stop_lane(tx: Tx, bank: str, reason: str, actor: str) -> None:
+    """Nothing is filed or sent until a person resumes it."""
+    tx.run("INSERT INTO lane (bank, state) VALUES (:bank, 'running') ON CONFLICT DO NOTHING", bank=bank)
+    tx.run(
+        "UPDATE lane SET state = 'stopped', reason = :reason, until_ms = 0 WHERE bank = :bank", bank=bank, reason=reason
+    )
+    audit.append(tx, actor, "lane.stopped", f"lane:{bank}", {"reason": reason})
+
+
+def resume_lane(tx: Tx, bank: str, actor: str, reason: str) -> None:
+    """A person lets it go on."""
+    tx.run("UPDATE lane SET state = 'running', reason = '' WHERE bank = :bank", bank=bank)
+    audit.append(tx, actor, "lane.resumed", f"lane:{bank}", {"reason": reason})
+
+
+# ---------------------------------------------------------------------------------------------------------------- filing
+
+
+def ready_groups(tx: Tx, bank: str) -> list[LotGroup]:
+    """Ready Attempts at ``bank`` from released Runs, by what may travel together."""
+    runs = tx.rows(
+        "SELECT r.key FROM run AS r JOIN control AS c ON c.run_key = r.key AND c.view = 'own' AND c.part = :ready AND c.bank = :bank "
+        "WHERE r.state IN ('released', 'paying') AND c.count > 0 ORDER BY r.key",
+        ready=_READY, bank=bank,
+    )  # fmt: skip
+    groups: dict[tuple[Any, ...], Totals] = {}
+    for run in runs:
+        for row in tx.rows(
+            "SELECT l.fund, l.debit_account, l.pay_date, l.line, r.early, COUNT(*) AS n, SUM(a.amount) AS minor "
+            "FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key JOIN run AS r ON r.key = l.run_key "
+            "WHERE a.key BETWEEN :low AND :high AND a.state = :ready AND l.bank = :bank "
+            "GROUP BY l.fund, l.debit_account, l.pay_date, l.line, r.early",
+            low=run.key * RUN_SPAN, high=(run.key + 1) * RUN_SPAN - 1, ready=_READY, bank=bank,
+        ):  # fmt: skip
+            key = (row.fund, row.debit_account, row.pay_date, row.line, bool(row.early))
+            groups[key] = groups.get(key, Totals()).plus(Totals(int(row.n), int(row.minor)))
+    return [
+        LotGroup(bank, fund, debit, date.fromisoformat(pay_date), line, early, totals)
+        for (fund, debit, pay_date, line, early), totals in sorted(groups.items())
+    ]
+
+
+def _members(tx: Tx, group: LotGroup) -> str:
+    """WHERE for the group's ready Attempts (alias ``a``)."""
+    found = tx.rows(
+        "SELECT l.key, l.run_key FROM lot AS l JOIN run AS r ON r.key = l.run_key WHERE l.bank = :bank AND l.fund = :fund "
+        "AND l.debit_account = :debit AND l.pay_date = :pay_date AND l.line = :line AND r.early = :early AND r.state IN ('released', 'paying')",
+        bank=group.bank, fund=group.fund, debit=group.debit_account, pay_date=group.pay_date.isoformat(), line=group.line, early=group.early,
+    )  # fmt: skip
+    if not found:
+        return "1 = 0"
+    lots = ", ".join(str(row.key) for row in found)
+    runs = sorted({row.run_key for row in found})
+    spans = " OR ".join(f"a.key BETWEEN {run * RUN_SPAN} AND {(run + 1) * RUN_SPAN - 1}" for run in runs)
+    return f"a.state = '{_READY}' AND a.lot_key IN ({lots}) AND ({spans})"
+
+
+def group_amounts(tx: Tx, group: LotGroup) -> list[int]:
+    """Amounts in key order."""
+    return [
+        int(row.amount)
+        for row in tx.rows(f"SELECT a.amount FROM attempt AS a WHERE {_members(tx, group)} ORDER BY a.key")
+    ]
+
+
+def file_batch(tx: Tx, group: LotGroup, epoch: int, ranks: Sequence[Ranks], naming: Naming, day: date) -> list[int]:
+    """Membership, names and references of all Documents of one Batch, in one transaction. Raises Halt if the count is not as planned."""
+    fenced(tx, group.bank, epoch)
+    batch = tx.scalar(
+        "INSERT INTO batch (bank, fund, debit_account, pay_date, line, created_ms) VALUES (:bank, :fund, :debit, :pay_date, :line, :now) "
+        "RETURNING key",
+        bank=group.bank, fund=group.fund, debit=group.debit_account, pay_date=group.pay_date.isoformat(), line=group.line, now=tx.now_ms,
+    )  # fmt: skip
+    first = next_key(tx, f"document:{group.bank}:{DocKind.PAYMENT}:{day}", len(ranks))
+    planned = []
+    for offset, rank in enumerate(ranks):
+        key = _open_document(tx, group.bank, DocKind.PAYMENT, day, first + offset, naming, batch_key=int(batch))
+        planned.append((key, rank))
+    members = _members(tx, group)
+    plan = " UNION ALL ".join(
+        f"SELECT {key} AS document_key, {rank.first} AS first_rank, {rank.last} AS last_rank" for key, rank in planned
+    )
+    tx.run(
+        f"WITH ranked AS (SELECT a.key, ROW_NUMBER() OVER (ORDER BY a.key) AS rank FROM attempt AS a WHERE {members}), plan AS ({plan}), "
+        "placed AS (SELECT r.key, p.document_key, r.rank - p.first_rank + 1 AS line FROM ranked AS r "
+        "JOIN plan AS p ON r.rank BETWEEN p.first_rank AND p.last_rank) "
+        f"UPDATE attempt SET state = '{_BATCHED}', document_key = placed.document_key, line = placed.line FROM placed "
+        "WHERE attempt.key = placed.key"
+    )
+    for key, rank in planned:
+        _count_members(tx, key, rank.last - rank.first + 1)
+    _start_paying(tx, [key for key, _ in planned])
+    return [key for key, _ in planned]
+
+
+def _open_document(
+    tx: Tx,
+    bank: str,
+    kind: DocKind,
+    day: date,
+    sequence: int,
+    naming: Naming,
+    *,
+    batch_key: int | None = None,
+    about_key: int | None = None,
+) -> int:
+    reference, name = naming(sequence)
+    key = tx.scalar(
+        "INSERT INTO document (batch_key, about_key, bank, kind, state, reference, name, day, sequence, count, minor, created_ms) "
+        "VALUES (:batch, :about, :bank, :kind, :state, :reference, :name, :day, :sequence, 0, 0, :now) RETURNING key",
+        batch=batch_key, about=about_key, bank=bank, kind=str(kind), state=str(DocumentState.OPEN), reference=reference, name=name,
+        day=day.isoformat(), sequence=sequence, now=tx.now_ms,
+    )  # fmt: skip
+    return int(key)
+
+
+def _count_members(tx: Tx, document_key: int, expected: int) -> None:
+    """Shares by payer, the Document's totals, the controls; checked against the plan."""
+    rows = tx.rows(
+        "SELECT a.lot_key, r.payer, COUNT(*) AS n, SUM(a.amount) AS minor FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key "
+        "JOIN run AS r ON r.key = l.run_key WHERE a.document_key = :key GROUP BY a.lot_key, r.payer",
+        key=document_key,
+    )
+    count, minor = sum(int(r.n) for r in rows), sum(int(r.minor) for r in rows)
+    if count != expected:
+        raise Halt(f"a Document was planned with {expected} lines and got {count}", where=f"document {document_key}")
+    tx.run(
+        "UPDATE document SET count = :count, minor = :minor WHERE key = :key",
+        count=count,
+        minor=minor,
+        key=document_key,
+    )
+    shares: dict[str, Totals] = {}
+    for r in rows:
+        shares[r.payer] = shares.get(r.payer, Totals()).plus(Totals(int(r.n), int(r.minor)))
+    for payer, share in shares.items():
+        tx.run(
+            "INSERT INTO document_share (document_key, payer, count, minor) VALUES (:key, :payer, :count, :minor)",
+            key=document_key, payer=payer, count=share.count, minor=share.minor,
+        )  # fmt: skip
+    control.record(tx, [control.Moved(r.lot_key, _READY, _BATCHED, int(r.n), int(r.minor)) for r in rows])
+
+
+def _start_paying(tx: Tx, documents: list[int]) -> None:
+    """Released Runs with a payment in a file are paying."""
+    listed = ", ".join(str(key) for key in documents)
+    tx.run(
+        "UPDATE run SET state = :paying WHERE state = :released AND key IN (SELECT l.run_key FROM lot AS l WHERE l.key IN "
+        f"(SELECT DISTINCT a.lot_key FROM attempt AS a WHERE a.document_key IN ({listed})))",
+        paying=str(step(RUN, RunState.RELEASED, RunEvent.DISPATCHED)), released=str(RunState.RELEASED),
+    )  # fmt: skip
+
+
+def open_inquiry(tx: Tx, about_key: int, epoch: int, naming: Naming, day: date) -> int:
+    """A new inquiry Document about another."""
+    about = one(tx, about_key)
+    fenced(tx, about.bank, epoch)
+    sequence = next_key(tx, f"document:{about.bank}:{DocKind.INQUIRY}:{day}")
+    return _open_document(tx, about.bank, DocKind.INQUIRY, day, sequence, naming, about_key=about_key)
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
+
+
+def _document(row: Any) -> OutDocument:
+    return OutDocument(
+        key=row.key, bank=row.bank, kind=DocKind(row.kind), state=row.state, reference=row.reference, name=row.name, sequence=row.sequence,
+        batch_key=row.batch_key, count=int(row.count), minor=int(row.minor), created_ms=int(row.created_ms), digest=row.digest or "",
+        size=int(row.size or 0), seal=bytes(row.seal) if row.seal is not None else None, seal_name=row.seal_name, sendings=row.sendings,
+        last_sending_ms=int(row.last_sending_ms or 0), inquired_ms=int(row.inquired_ms or 0), inquiries=row.inquiries, cursor=row.cursor,
+        exported=bool(row.exported), fund=row.fund or "", debit_account=row.debit_account or "", pay_date=row.pay_date or "",
+        line=row.line or "", about_key=row.about_key,
+    )  # fmt: skip
+
+
+def one(tx: Tx, key: int) -> OutDocument:
+    """A Document by key. Raises Halt if there is none: keys come from the ledger itself."""
+    row = tx.row(f"SELECT {_COLUMNS} {_FROM} WHERE d.key = :key", key=key)
+    if row is None:
+        raise Halt(f"no Document {key}")
+    return _document(row)
+
+
+def documents(tx: Tx, bank: str, states: Sequence[str]) -> list[OutDocument]:
+    """Documents of a lane in these states, oldest first."""
+    listed = ", ".join(f"'{DocumentState(state)}'" for state in states)
+    return [
+        _document(r)
+        for r in tx.rows(
+            f"SELECT {_COLUMNS} {_FROM} WHERE d.bank = :bank AND d.state IN ({listed}) ORDER BY d.key", bank=bank
+        )
+    ]
+
+
+def document_by_reference(tx: Tx, bank: str, reference: str) -> OutDocument | None:
+    """The Document of ours that a bank's answer names; only if it went to that bank."""
+    row = tx.row(
+        f"SELECT {_COLUMNS} {_FROM} WHERE d.bank = :bank AND d.reference = :reference", bank=bank, reference=reference
+    )
+    return _document(row) if row else None
+
+
+def pay_lines(tx: Tx, document_key: int, after_line: int, most: int) -> list[PayLine]:
+    """A page of a Document's lines, unsealed; a correction's name or account takes the ordered one's place."""
+    rows = tx.rows(
+        "SELECT a.line, a.key, i.name, i.sealed, a.amount, i.purpose, c.name AS new_name, c.sealed AS new_account "
+        "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key LEFT JOIN correction AS c ON c.attempt_key = a.key "
+        "WHERE a.document_key = :key AND a.line > :after ORDER BY a.line LIMIT :most",
+        key=document_key, after=after_line, most=most,
+    )  # fmt: skip
+    atrest, unseal = tx.atrest, private.unseal
+    lines = []
+    for line, key, name, sealed, amount, purpose, new_name, new_account in rows:
+        hidden = unseal(atrest, sealed)
+        account = private.unseal_account(atrest, new_account) if new_account is not None else hidden.account
+        lines.append(PayLine(line, key, new_name or name, account, amount, hidden.id_type, hidden.id_number, purpose))
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------------------------- the life of a Document
+
+
+def move_document(
+    tx: Tx, document: OutDocument, event: DocumentEvent, *, code: str = "", what: str = "", **columns: Any
+) -> DocumentState:
+    """Step one Document and tell the payers whose payments it carries. The caller holds its lane or an Act."""
+    current = tx.scalar(tx.locked("SELECT state FROM document WHERE key = :key"), key=document.key)
+    state = step(DOCUMENT, DocumentState(current), event)
+    assigned = "".join(f", {name} = :{name}" for name in columns)
+    tx.run(
+        f"UPDATE document SET state = :state, code = :code, what = :what{assigned} WHERE key = :key",
+        state=str(state), code=code or None, what=what or None, key=document.key, **columns,
+    )  # fmt: skip
+    if state in _TOLD and document.kind is DocKind.PAYMENT:
+        digest = str(columns.get("digest", document.digest))
+        for row in tx.rows(
+            "SELECT payer, count, minor FROM document_share WHERE document_key = :key ORDER BY payer", key=document.key
+        ):
+            emit(
+                tx, row.payer, _TOLD[state],
+                DocumentNotice(
+                    document=document.reference, name=document.name, bank=document.bank, digest=digest, count=int(row.count),
+                    total=int(row.minor), code=code, what=what,
+                ),
+            )  # fmt: skip
+    return state
+
+
+def mark_sealed(
+    tx: Tx, document_key: int, epoch: int, digest: str, size: int, seal: bytes | None, seal_name: str
+) -> bool:
+    """open → sealed. False where it was voided meanwhile."""
+    document = one(tx, document_key)
+    fenced(tx, document.bank, epoch)
+    if document.state != DocumentState.OPEN:
+        return False
+    move_document(
+        tx, document, DocumentEvent.SEALED, digest=digest, size=size, seal=seal, seal_name=seal_name, sealed_ms=tx.now_ms
+    )  # fmt: skip
+    body = {"name": document.name, "digest": digest, "count": document.count, "minor": document.minor}
+    audit.append(tx, audit.SERVICE, "document.sealed", f"document:{document.reference}", body)
+    return True
+
+
+def mark_sending(tx: Tx, document_key: int, epoch: int) -> bool:
+    """sealed → sending, committed before the first byte leaves. False where it was voided or exported meanwhile."""
+    document = one(tx, document_key)
+    fenced(tx, document.bank, epoch)
+    if document.state != DocumentState.SEALED or document.exported:
+        return False
+    move_document(tx, document, DocumentEvent.STARTED, sendings=document.sendings + 1, last_sending_ms=tx.now_ms)
+    return True
+
+
+def mark_travelled(tx: Tx, document_key: int, epoch: int, event: str, code: str = "", what: str = "") -> str:
+    """How a sending or an inquiry ended. A Receipt can overtake the end of the sending: then nothing changes."""
+    document = one(tx, document_key)
+    fenced(tx, document.bank, epoch)
+    arrow = DocumentEvent(event)
+    if arrow not in DOCUMENT[DocumentState(document.state)]:
+        return document.state
+    state = move_document(tx, document, arrow, code=code, what=what)
+    audit.append(
+        tx, audit.SERVICE, f"document.{arrow}", f"document:{document.reference}",
+        {"state": str(state), "sending": document.sendings, "code": code, "what": what[:200]},
+    )  # fmt: skip
+    return str(state)
+
+
+def save_cursor(tx: Tx, document_key: int, epoch: int, cursor: str) -> None:
+    """A route's durable place."""
+    fenced(tx, one(tx, document_key).bank, epoch)
+    tx.run("UPDATE document SET cursor = :cursor WHERE key = :key", cursor=cursor, key=document_key)
+
+
+def doubt_sendings(tx: Tx, bank: str, epoch: int) -> int:
+    """A sender that died left these: nobody knows how far it came."""
+    fenced(tx, bank, epoch)
+    found = documents(tx, bank, [DocumentState.SENDING])
+    for document in found:
+        move_document(tx, document, DocumentEvent.DOUBTED, what="the sender stopped in the middle")
+        audit.append(
+            tx, audit.SERVICE, "document.doubted", f"document:{document.reference}", {"sending": document.sendings}
+        )
+    return len(found)
+
+
+def mark_inquired(tx: Tx, document_key: int, epoch: int) -> None:
+    """An inquiry was made now."""
+    fenced(tx, one(tx, document_key).bank, epoch)
+    tx.run(
+        "UPDATE document SET inquired_ms = :now, inquiries = inquiries + 1 WHERE key = :key",
+        now=tx.now_ms,
+        key=document_key,
+    )
+
+
+def void_document(tx: Tx, document: OutDocument, why: str) -> None:
+    """A Document that surely never left is void; its Attempts are ready again and will be filed anew."""
+    if document.sendings or document.exported:
+        raise Halt(f"{document.reference} may have left and cannot be void", where=document.reference)
+    move_document(tx, document, DocumentEvent.VOIDED, what=why)
+    control.move(
+        tx, AttemptEvent.DOCUMENT_VOID, "a.document_key = :document", also="document_key = NULL, line = NULL", document=document.key
+    )  # fmt: skip
+    audit.append(tx, audit.SERVICE, "document.voided", f"document:{document.reference}", {"why": why})

@@ -1,0 +1,228 @@
+"""Reading: a Run at a glance, a report, one payment's whole life. Account and id numbers come out masked unless asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.core.ids import mask_account, mask_id, mask_name
+from gateway.edge.ledger import control, private
+from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.release import the_run
+
+
+def runs(tx: Tx, most: int = 50) -> list[dict[str, Any]]:
+    """The newest Runs first."""
+    found = tx.rows("SELECT * FROM run ORDER BY key DESC LIMIT :most", most=most)
+    return [_run(row) for row in found]
+
+
+def _run(row: Any) -> dict[str, Any]:
+    keep = ("payer", "run_id", "state", "kind", "line", "period", "fund", "pay_date", "code", "what", "received_ms", "accepted_ms",
+            "released_ms", "closed_ms")  # fmt: skip
+    return {name: getattr(row, name) for name in keep}
+
+
+def status(tx: Tx, run_id: str, payer: str = "") -> dict[str, Any] | None:
+    """A Run at a glance: its state, the conservation line in both views, its Documents, what is held and parked."""
+    row = tx.row(
+        "SELECT * FROM run WHERE run_id = :run_id AND (:payer = '' OR payer = :payer) ORDER BY key DESC LIMIT 1",
+        run_id=run_id,
+        payer=payer,
+    )
+    if row is None:
+        return None
+    documents = tx.rows(
+        "SELECT d.name, d.reference, d.bank, d.state, d.count, d.minor, d.told, d.sendings, d.code, d.what FROM document AS d "
+        "WHERE d.key IN (SELECT DISTINCT a.document_key FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key WHERE l.run_key = :run) "
+        "ORDER BY d.key",
+        run=row.key,
+    )
+    return {
+        **_run(row),
+        "banks": control.line(tx, row.key, "origin"),
+        "own": control.line(tx, row.key, "own"),
+        "documents": [dict(d._mapping) for d in documents],
+        "open_holds": _holds(tx, row.key),
+    }
+
+
+def _holds(tx: Tx, run_key: int) -> dict[str, int]:
+    rows = tx.rows(
+        "SELECT h.reason, COUNT(*) AS n FROM hold AS h JOIN attempt AS a ON a.key = h.attempt_key JOIN lot AS l ON l.key = a.lot_key "
+        "WHERE l.run_key = :run AND h.closed_ms IS NULL GROUP BY h.reason ORDER BY h.reason",
+        run=run_key,
+    )
+    return {row.reason: int(row.n) for row in rows}
+
+
+def report(tx: Tx, run_id: str, payer: str = "") -> dict[str, Any]:
+    """One Run's figures: first try and after the second payment, by bank, district and verdict; what is open, masked."""
+    run = the_run(tx, run_id, payer)
+    first = tx.rows(
+        "SELECT l.bank, i.district, a.state, COALESCE(a.verdict, '') AS verdict, COUNT(*) AS n, SUM(a.amount) AS minor "
+        "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key "
+        "WHERE i.run_key = :run AND a.try_no = 1 GROUP BY l.bank, i.district, a.state, a.verdict ORDER BY 1, 2, 3, 4",
+        run=run.key,
+    )
+    later = tx.rows(
+        "SELECT l.bank, i.district, a.state, COALESCE(a.verdict, '') AS verdict, COUNT(*) AS n, SUM(a.amount) AS minor "
+        "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key "
+        "WHERE i.run_key = :run AND a.try_no > 1 GROUP BY l.bank, i.district, a.state, a.verdict ORDER BY 1, 2, 3, 4",
+        run=run.key,
+    )
+    return {
+        **_run(run),
+        "first": [_figures(row) for row in first],
+        "later": [_figures(row) for row in later],
+        "conservation": control.line(tx, run.key, "origin"),
+        "waiting": waiting(tx, run.key),
+    }
+
+
+def _figures(row: Any) -> dict[str, Any]:
+    return {
+        "bank": row.bank, "district": row.district, "state": row.state, "verdict": row.verdict, "count": int(row.n), "minor": int(row.minor),
+    }  # fmt: skip
+
+
+def waiting(tx: Tx, run_key: int, most: int = 10_000) -> list[dict[str, Any]]:
+    """Open Cases of one Run with masked names and accounts: what each waits for, since when."""
+    rows = tx.rows(
+        "SELECT i.id, i.name, i.amount, i.district, i.sealed, l.bank, c.verdict, c.waits_for, c.since_ms, c.state FROM case_file AS c "
+        "JOIN instruction AS i ON i.key = c.instruction_key JOIN attempt AS a ON a.key = c.attempt_key JOIN lot AS l ON l.key = a.lot_key "
+        "WHERE i.run_key = :run AND c.state <> 'closed' ORDER BY c.instruction_key LIMIT :most",
+        run=run_key, most=most,
+    )  # fmt: skip
+    return [
+        {
+            "instruction": r.id, "name": mask_name(r.name), "account": mask_account(private.unseal(tx.atrest, bytes(r.sealed)).account),
+            "bank": r.bank, "district": r.district, "minor": int(r.amount), "verdict": r.verdict, "waits_for": r.waits_for,
+            "since_ms": int(r.since_ms), "state": r.state,
+        }
+        for r in rows
+    ]  # fmt: skip
+
+
+def show(tx: Tx, instruction_id: str, payer: str = "") -> dict[str, Any] | None:
+    """One payment's whole life: the order, every try with its file, line, seal, receipt and result, every Act about it."""
+    row = tx.row(
+        "SELECT i.*, r.run_id FROM instruction AS i JOIN run AS r ON r.key = i.run_key WHERE i.id = :id AND (:payer = '' OR i.payer = :payer) "
+        "ORDER BY i.rejected, i.key DESC LIMIT 1",
+        id=instruction_id, payer=payer,
+    )  # fmt: skip
+    if row is None:
+        return None
+    hidden = private.unseal(tx.atrest, bytes(row.sealed))
+    tries = tx.rows(
+        "SELECT a.*, l.bank, l.fund, l.debit_account, l.pay_date, r.run_id FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key "
+        "JOIN run AS r ON r.key = l.run_key WHERE a.instruction_key = :key ORDER BY a.try_no",
+        key=row.key,
+    )
+    return {
+        "payer": row.payer, "instruction": row.id, "run": row.run_id, "rejected": bool(row.rejected), "name": mask_name(row.name),
+        "person": {"name": mask_name(hidden.person_name), "id_type": hidden.person_id_type, "id_number": mask_id(hidden.person_id_number)},
+        "relation": row.relation, "account": mask_account(hidden.account), "minor": int(row.amount), "item": row.item, "period": row.period,
+        "district": row.district, "purpose": row.purpose, "attempts": [_try(tx, attempt) for attempt in tries],
+        "case": _mapping(tx.row("SELECT * FROM case_file WHERE instruction_key = :key", key=row.key)),
+        "acts": _acts(tx, row, tries),
+    }  # fmt: skip
+
+
+def _try(tx: Tx, attempt: Any) -> dict[str, Any]:
+    document = (
+        _mapping(tx.row("SELECT * FROM document WHERE key = :key", key=attempt.document_key))
+        if attempt.document_key
+        else None
+    )
+    if document:
+        document["seal"] = f"detached, {len(document['seal'])} bytes" if document["seal"] else "inside the document"
+        answers = tx.rows(
+            "SELECT name, kind, state, digest, seal_by, received_ms, applied_ms FROM inbound WHERE bank = :bank AND original = :reference "
+            "AND (kind <> 'result' OR key = :result) ORDER BY key",
+            bank=attempt.bank, reference=document["reference"], result=attempt.result_key,
+        )  # fmt: skip
+        document["answers"] = [_mapping(answer) for answer in answers]
+    changed = tx.row(
+        "SELECT name, verifier, approver, evidence, sealed FROM correction WHERE attempt_key = :key", key=attempt.key
+    )
+    holds = tx.rows(
+        "SELECT reason, what, opened_ms, closed_ms, closed_by FROM hold WHERE attempt_key = :key ORDER BY key",
+        key=attempt.key,
+    )
+    return {
+        "try": attempt.try_no, "key": attempt.key, "run": attempt.run_id, "bank": attempt.bank, "fund": attempt.fund,
+        "pay_date": attempt.pay_date, "state": attempt.state, "verdict": attempt.verdict, "code": attempt.code, "bank_ref": attempt.bank_ref,
+        "line": attempt.line, "document": document,
+        "correction": {
+            "name": changed.name, "verifier": changed.verifier, "approver": changed.approver, "evidence": changed.evidence,
+            "account": mask_account(private.unseal_account(tx.atrest, bytes(changed.sealed))) if changed.sealed else None,
+        } if changed else None,
+        "holds": [_mapping(hold) for hold in holds],
+    }  # fmt: skip
+
+
+def _acts(tx: Tx, row: Any, tries: list[Any]) -> list[dict[str, Any]]:
+    """Acts on the instruction itself, its Runs and its Documents, in the order of the chain."""
+    subjects = {f"instruction:{row.payer}:{row.id}", f"run:{row.payer}:{row.run_id}"} | {
+        f"run:{row.payer}:{a.run_id}" for a in tries
+    }
+    keys = [a.document_key for a in tries if a.document_key]
+    if keys:
+        listed = ", ".join(str(key) for key in keys)
+        subjects |= {
+            f"document:{r.reference}" for r in tx.rows(f"SELECT reference FROM document WHERE key IN ({listed})")
+        }
+    marks = ", ".join(f":s{n}" for n in range(len(subjects)))
+    values = {f"s{n}": subject for n, subject in enumerate(sorted(subjects))}
+    acts = tx.rows(
+        f"SELECT seq, at_ms, actor, kind, subject, body FROM act WHERE subject IN ({marks}) ORDER BY seq", **values
+    )
+    return [{**_mapping(act), "body": msgspec.json.decode(act.body)} for act in acts]  # type: ignore[dict-item]  # rows are never None
+
+
+def _mapping(row: Any) -> dict[str, Any] | None:
+    return dict(row._mapping) if row is not None else None
+
+
+def lanes(tx: Tx) -> list[dict[str, Any]]:
+    """Every lane with its state and what stands in it."""
+    return [
+        _mapping(row) or {}
+        for row in tx.rows("SELECT bank, state, reason, owner, epoch, until_ms FROM lane ORDER BY bank")
+    ]
+
+
+def parked(tx: Tx) -> list[dict[str, Any]]:
+    """Open parked lines, and inbound Documents that were parked or quarantined whole."""
+    lines = tx.rows(
+        "SELECT key, bank, ref, code, what, raw, at_ms FROM parked WHERE closed_ms IS NULL ORDER BY key LIMIT 1000"
+    )
+    whole = tx.rows(
+        "SELECT key, bank, name, state, code, what, digest, received_ms FROM inbound WHERE state IN ('parked', 'quarantined') ORDER BY key LIMIT 1000"
+    )
+    return [{"line": True, **(_mapping(r) or {})} for r in lines] + [
+        {"line": False, **(_mapping(r) or {})} for r in whole
+    ]
+
+
+def held(tx: Tx) -> list[dict[str, Any]]:
+    """Open Holds and held Runs."""
+    rows = tx.rows(
+        "SELECT r.payer, r.run_id, i.id, h.reason, h.what, h.opened_ms FROM hold AS h JOIN attempt AS a ON a.key = h.attempt_key "
+        "JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key JOIN run AS r ON r.key = l.run_key "
+        "WHERE h.closed_ms IS NULL ORDER BY h.key LIMIT 1000"
+    )
+    whole = tx.rows(
+        "SELECT payer, run_id, code AS reason, what, received_ms AS opened_ms FROM run WHERE state = 'held' ORDER BY key"
+    )
+    return [_mapping(r) or {} for r in rows] + [{"id": None, **(_mapping(r) or {})} for r in whole]
+
+
+def totals(tx: Tx) -> dict[str, dict[str, int]]:
+    """Over everything, by the latest try of each instruction: part → count and fen."""
+    rows = tx.rows(
+        "SELECT part, SUM(count) AS n, SUM(minor) AS minor FROM control WHERE view = 'origin' GROUP BY part ORDER BY part"
+    )
+    return {row.part: {"count": int(row.n), "minor": int(row.minor)} for row in rows}
