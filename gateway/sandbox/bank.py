@@ -97,12 +97,9 @@ class Counterpart:
             else self._books.known(name=arrival.name)
         )
         if known is not None and how.duplicate is DuplicateAnswer.ERROR:
-            raise FileRefused(
-                Verdict.DUPLICATE,
-                "a file under this key is here already",
-                reference=order.reference,
-                created=order.created,
-            )
+            same = known.digest == digest
+            text = "文件重复" if same else "文件编号重复而内容不同"
+            raise _no(order, Verdict.DUPLICATE, text, "" if same else self._side.other_content)
         if known is not None and how.duplicate is DuplicateAnswer.FIRST_RESULT:
             with self._books.transaction():
                 self._enter(arrival, digest, order, Standing.REPEATED)
@@ -131,7 +128,7 @@ class Counterpart:
         first, counted = self._books.book(document, opened.lines(), failure)
         if (counted.count, counted.minor) != (order.count, order.minor):
             text = f"declared {order.count} / {order.minor} fen, counted {counted.count} / {counted.minor} fen"
-            raise FileRefused(Verdict.TOTALS_REFUSED, text, reference=order.reference, created=order.created)
+            raise _no(order, Verdict.TOTALS_REFUSED, text)
         self.counts["payments"] += counted.count
         self._plan(document, order, (first, first + counted.count - 1), faulty=faulty)
 
@@ -164,24 +161,12 @@ class Counterpart:
     def _agreed(self, order: Order) -> None:
         """What the agreement allows. Raises FileRefused."""
         accounts = self.config.debit_accounts
-        if order.customer != self.config.customer:
-            raise FileRefused(
-                Verdict.NOT_ALLOWED,
-                f"customer {order.customer} is not known",
-                reference=order.reference,
-                created=order.created,
-            )
+        if order.customer != self.config.customer or order.bank not in ("", self.config.code):
+            raise _no(order, Verdict.NOT_ALLOWED, "a customer or a bank that is not known here")
         if accounts and order.debit_account not in accounts:
-            raise FileRefused(
-                Verdict.NOT_ALLOWED,
-                "the account to debit is not the customer's",
-                reference=order.reference,
-                created=order.created,
-            )
+            raise _no(order, Verdict.NOT_ALLOWED, "the account to debit is not the customer's")
         if order.count > self.config.rows_max:
-            raise FileRefused(
-                Verdict.FORMAT_REFUSED, "too many payments", reference=order.reference, created=order.created
-            )
+            raise _no(order, Verdict.NOT_ALLOWED, "more payments than agreed")
 
     def _refuse(self, arrival: Arrival, digest: str, refusal: FileRefused) -> None:
         self.counts["refused"] += 1
@@ -198,6 +183,7 @@ class Counterpart:
             answer = Answer(
                 kind=Kind.REFUSAL, document=document, verdict=refusal.verdict, text=refusal.text, due=time.time()
             )
+            answer.code = refusal.code
             answer.created = plan.later(refusal.created or self._now, plan.RECEIPT_MINUTES)
             self._books.plan(answer)
 
@@ -224,9 +210,10 @@ class Counterpart:
         answer.created = plan.later(question.created, plan.RECEIPT_MINUTES)
         if known is not None:
             answer.first, answer.last, answer.finding = known.first, known.last, Standing.BOOKED
-            answer.settled = self._books.settled(known.id)
+            answer.under_way = self._books.under_way(known.id)
         elif refusal is not None:
-            answer.finding, answer.verdict, answer.text = Standing.REFUSED, refusal.verdict, refusal.text
+            answer.finding, answer.verdict = Standing.REFUSED, refusal.verdict
+            answer.code, answer.text = refusal.code, refusal.text
             answer.document = refusal.document
         with self._books.transaction():
             self._books.enter(
@@ -292,3 +279,7 @@ class Counterpart:
         with self._books.transaction():
             self._books.put_back((line.id, line.verdict) for line in found if line.verdict is not None)
         return found
+
+
+def _no(order: Order, verdict: Verdict, text: str, code: str = "") -> FileRefused:
+    return FileRefused(verdict, text, reference=order.reference, created=order.created, code=code)

@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS document (
 CREATE INDEX IF NOT EXISTS document_reference ON document (reference);
 CREATE TABLE IF NOT EXISTS line (
   id INTEGER PRIMARY KEY, document INTEGER NOT NULL, reference TEXT NOT NULL, account TEXT NOT NULL, name TEXT NOT NULL,
-  minor INTEGER NOT NULL, verdict TEXT, text TEXT, bank_name TEXT, new_account TEXT);
+  minor INTEGER NOT NULL, verdict TEXT, text TEXT NOT NULL DEFAULT '', bank_name TEXT NOT NULL DEFAULT '',
+  new_account TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS line_failed ON line (account) WHERE verdict IS NOT NULL;
 CREATE TABLE IF NOT EXISTS returned (line INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS answer (
@@ -202,11 +203,14 @@ class Books:
         row = self._db.execute(query, (reference, Standing.REFUSED, Kind.REFUSAL)).fetchone()
         return msgspec.json.decode(row[0], type=Answer) if row else None
 
-    def settled(self, document: int) -> bool:
-        """Whether every planned result of the file was given."""
-        kinds = (Kind.RESULT, Kind.REFUSAL)
-        query = "SELECT 1 FROM answer WHERE document = ? AND kind IN (?, ?) AND todo > 0"
-        return self._db.execute(query, (document, *kinds)).fetchone() is None
+    def under_way(self, document: int) -> tuple[tuple[int, int], ...]:
+        """Rows of a file whose result is planned and was not given yet, as ranges."""
+        query = "SELECT todo, body FROM answer WHERE document = ? AND kind = ? AND todo > 0"
+        planned = [
+            (row[0], msgspec.json.decode(row[1], type=Answer))
+            for row in self._db.execute(query, (document, Kind.RESULT))
+        ]
+        return tuple(sorted({(answer.first, answer.last) for todo, answer in planned if todo == answer.times}))
 
     def payments_taken(self) -> int:
         """How many payment files were booked, overwritten or lost so far."""

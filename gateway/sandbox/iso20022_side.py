@@ -19,6 +19,7 @@ class IsoSide:
     """One bank's ISO 20022."""
 
     detached = False
+    other_content = "DUPL"
 
     def __init__(self, config: SandboxBank) -> None:
         self._code, self._customer = config.code, config.customer

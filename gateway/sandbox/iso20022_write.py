@@ -109,7 +109,8 @@ def _group(answer: Answer, order: Order | None, statuses: Counter[str], twist: T
         totals = f"<OrgnlNbOfTxs>{order.count}</OrgnlNbOfTxs><OrgnlCtrlSum>{yuan(minor)}</OrgnlCtrlSum>"
     status, why = _group_status(answer, order, statuses), ""
     if answer.kind is Kind.REFUSAL:
-        why = _reason(REASONS[answer.verdict or Verdict.NO_REASON], answer.text)
+        words = REASONS[answer.verdict or Verdict.NO_REASON]
+        why = _reason(words._replace(code=answer.code or words.code), answer.text)
     each = "".join(
         f"<NbOfTxsPerSts><DtldNbOfTxs>{count}</DtldNbOfTxs><DtldSts>{status}</DtldSts></NbOfTxsPerSts>"
         for status, count in sorted(statuses.items())

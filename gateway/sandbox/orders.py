@@ -12,14 +12,19 @@ from gateway.core.verdicts import Verdict
 
 
 class FileRefused(Exception):
-    """The bank does not take this file; nothing of it is booked. ``reference`` is what could be made out of the file's own, if anything."""
+    """The bank does not take this file; nothing of it is booked.
 
-    def __init__(self, verdict: Verdict, text: str, *, reference: str = "", created: str = "") -> None:
+    ``reference`` is what could be made out of the file's own, if anything; ``code`` the format's own code where it has
+    a nearer one than the verdict's.
+    """
+
+    def __init__(self, verdict: Verdict, text: str, *, reference: str = "", created: str = "", code: str = "") -> None:
         super().__init__(f"{verdict}: {text}")
         self.verdict = verdict
         self.text = text
         self.reference = reference
         self.created = created
+        self.code = code
 
 
 #: One payment as it stands in the file: reference, account, name, fen. A plain tuple, because it goes into the books as it is.
@@ -37,6 +42,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     debit_account: str
     count: int
     minor: int
+    bank: str = ""  # whom the file is meant for, where it says so
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,13 +108,14 @@ class Answer(msgspec.Struct, kw_only=True):
     created: str = ""  # the document's own date, ``YYYY-MM-DDTHH:MM:SS``
     name: str = ""
     verdict: Verdict | None = None  # of a refusal
+    code: str = ""  # of a refusal: nearer than the verdict's
     text: str = ""
     reference: str = ""  # of the file answered, as far as it could be read
     digest: str = ""  # SHA-256 of the file answered, hex
     base: int = 0  # row of the books at which that file's lines begin
     question: Question | None = None
     finding: Standing | None = None  # of an answer to an inquiry; None: not found
-    settled: bool = False  # of an answer to an inquiry: every result is given
+    under_way: tuple[tuple[int, int], ...] = ()  # of an answer to an inquiry: rows whose result was not given yet
     id: int = 0
     given: int = 0
 
@@ -143,6 +150,7 @@ class Side(Protocol):
     """One format, on the bank's side."""
 
     detached: bool  # the seal travels beside the file, not inside
+    other_content: str  # the format's code for "this reference is held with another content"
 
     def open(self, payload: bytes, seal: bytes | None) -> Opened:
         """Verify the seal, then read the head. Raises FileRefused."""

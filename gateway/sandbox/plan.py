@@ -15,6 +15,7 @@ PENDING_MINUTES = 5
 RESULT_MINUTES = 30
 CONTRADICTION_MINUTES = 90
 RETURN_MINUTES = 24 * 60
+UNTOLD = 0  # number of parts, as long as the bank does not say
 
 
 def later(created: str, minutes: int) -> str:
@@ -52,20 +53,23 @@ def answers(
         yield _answer(Kind.RECEIPT, document, (first, last), later(created, RECEIPT_MINUTES), now + how.receipt_delay_s)
     due = now + how.delay_s
     if how.pending_first:
-        yield _answer(Kind.PENDING, document, (first, last), later(created, PENDING_MINUTES), due)
+        pending = _answer(Kind.PENDING, document, (first, last), later(created, PENDING_MINUTES), due)
+        pending.parts = UNTOLD
+        yield pending
         due += how.part_delay_s
-    ranges = list(enumerate(parts(first, last, how.parts), start=1))
+    ranges = list(enumerate(parts(first, last, how.parts), start=2 if how.pending_first else 1))
+    many = ranges[-1][0]
     for part, span in ranges if how.order == "straight" else reversed(ranges):
         for wrong in (True, False) if faulty and faults.then_correct else (faulty,):
             answer = _answer(Kind.RESULT, document, span, later(created, RESULT_MINUTES + part), due)
-            answer.part, answer.parts, answer.held = part, len(ranges), held
+            answer.part, answer.parts, answer.held = part, many, held
             answer.times, answer.faulty = how.repeat, wrong
             yield answer
         due += how.part_delay_s
     if faulty and faults.contradict:
         span = (first, min(last, first + faults.contradict - 1))
         answer = _answer(Kind.CONTRADICTION, document, span, later(created, CONTRADICTION_MINUTES), due)
-        answer.held = held
+        answer.part, answer.parts, answer.held = many + 1, UNTOLD, held
         yield answer
 
 

@@ -148,6 +148,15 @@ def check_detached(payload: bytes, seal: bytes | None, pins: Pins) -> None:
         raise SealWrong(f"the seal cannot be read: {error}") from error
 
 
+_ATTRIBUTES = {
+    "content_type",
+    "message_digest",
+    "signing_time",
+    "1.2.840.113549.1.9.15",  # S/MIME capabilities, which the openssl program adds
+    "cms_algorithm_protection",
+}
+
+
 def _check_signed(signed: Any, payload: bytes, pins: Pins) -> None:
     if signed["encap_content_info"]["content"].native is not None:
         raise SealWrong("the seal carries content of its own")
@@ -163,7 +172,11 @@ def _check_signed(signed: Any, payload: bytes, pins: Pins) -> None:
     sid = signer["sid"].chosen
     if not pins.issued(sid["issuer"].dump(), sid["serial_number"].native):
         raise SealWrong("the signer is not the bureau")
+    if signer["unsigned_attrs"].native:
+        raise SealWrong("there are unsigned attributes")
     found = {item["type"].native: item["values"] for item in signer["signed_attrs"]}
+    if not found.keys() <= _ATTRIBUTES:
+        raise SealWrong("a signed attribute that was not agreed")
     if len(found) != len(signer["signed_attrs"]) or any(len(values) != 1 for values in found.values()):
         raise SealWrong("a signed attribute stands twice")
     if "content_type" not in found or found["content_type"][0].native != "data":
@@ -185,7 +198,7 @@ def canonical(payload: bytes, signature: etree._Element, pins: Pins) -> bytes:
     info = _only(signature, "SignedInfo")
     digest = _check_method(info)
     value = _only(signature, "SignatureValue").text or ""
-    pins.verify(_unbase64(value), etree.tostring(info, method="c14n", exclusive=True))
+    pins.verify(_unbase64(value), etree.tostring(info, method="c14n", exclusive=True, with_comments=False))
     found = list(_SIGNATURE.finditer(payload))
     if len(found) != 1:
         raise SealWrong("there is not exactly one signature")
@@ -248,7 +261,7 @@ def _made_canonical(payload: bytes) -> bytes:
                 parent.text = (parent.text or "") + element.tail
         if parent is not None:
             parent.remove(element)
-    return etree.tostring(root, method="c14n", exclusive=True)
+    return etree.tostring(root, method="c14n", exclusive=True, with_comments=False)
 
 
 def _only(parent: etree._Element, name: str) -> etree._Element:

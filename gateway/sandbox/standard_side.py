@@ -18,6 +18,7 @@ CHARSET = "gb18030"
 PORTION_BYTES = 256 * 1024
 TEXT_BYTES_MAX = 120
 UNKNOWN_ORIGINAL = "NEVERSENT"
+UNREADABLE = "UNREADABLE"  # the header must name an original; this one names none of the bureau's
 
 #: Section 6 of the specification: of a whole file.
 FILE_CODES: dict[Verdict, str] = {
@@ -69,15 +70,13 @@ class StandardFile:
         self._end = cut
         header = self._fields(payload[: payload.find(b"\n") + 1], 19, "H")
         self._reference, self._created = header[4], _dashed(header[5])
-        if header[1:3] != ["SHEYIN", "1"]:
-            raise self._wrong("another format or version")
+        if header[1] != "SHEYIN" or header[2] != "1":
+            raise self._wrong("版本不支持", "2006" if header[1] == "SHEYIN" else "")
         trailer = self._fields(payload[cut:], 4, "T")
+        if trailer[1:3] != header[17:19]:
+            raise self._refused(Verdict.TOTALS_REFUSED, "文件头与文件尾不符")
         if hashlib.sha256(payload[:cut]).hexdigest() != trailer[3]:
-            raise self._wrong("the trailer's digest is not that of the file")
-        if [*map(int, trailer[1:3])] != [*map(int, header[17:19])]:
-            raise FileRefused(
-                Verdict.TOTALS_REFUSED, "header and trailer differ", reference=self._reference, created=self._created
-            )
+            raise self._wrong("文件摘要不符", "2005")
         self._start = payload.find(b"\n") + 1
         self.head: Order | Question
         if header[3] == "PAY":
@@ -103,7 +102,7 @@ class StandardFile:
         rows = [record.split("|") for record in self._decoded(data)[:-1].split("\n")]
         lines: list[Line] = []
         try:
-            for type_, line, reference, account, name, amount, *rest in rows:
+            for type_, line, reference, name, account, amount, *rest in rows:
                 number += 1
                 if type_ != "D" or line != str(number) or len(rest) != 4 or not (account and name and reference):
                     raise self._wrong(f"line {number} is not as specified")
@@ -123,6 +122,7 @@ class StandardFile:
             pay_date=f"{batch[3][:4]}-{batch[3][4:6]}-{batch[3][6:]}",
             customer=header[6],
             debit_account=batch[6],
+            bank=header[7],
             count=int(header[17]),
             minor=int(header[18]),
         )
@@ -152,15 +152,19 @@ class StandardFile:
         except UnicodeDecodeError:
             raise self._wrong("not GB18030") from None
 
-    def _wrong(self, text: str) -> FileRefused:
+    def _wrong(self, text: str, code: str = "") -> FileRefused:
+        return self._refused(Verdict.FORMAT_REFUSED, text, code)
+
+    def _refused(self, verdict: Verdict, text: str, code: str = "") -> FileRefused:
         reference, created = getattr(self, "_reference", guess(self._payload)), getattr(self, "_created", "")
-        return FileRefused(Verdict.FORMAT_REFUSED, text, reference=reference, created=created)
+        return FileRefused(verdict, text, reference=reference, created=created, code=code)
 
 
 class StandardSide:
     """One bank's standard file."""
 
     detached = True
+    other_content = "4002"
 
     def __init__(self, config: SandboxBank) -> None:
         self._code, self._customer = config.code, config.customer
@@ -177,15 +181,15 @@ class StandardSide:
         return StandardFile(payload)
 
     def name(self, answer: Answer, order: Order | None) -> str:
-        """``<customer>_<kind>_<reference>.txt``."""
-        return f"{self._customer}_{_kind(answer)}_{self._own(answer)}.txt"
+        """``SY1_<kind>_<customer>_<yyyyMMdd>_<reference>.txt`` (section 3)."""
+        day = answer.created[:10].replace("-", "")
+        return f"SY1_{_NAMES[_kind(answer)]}_{self._customer}_{day}_{self._own(answer)}.txt"
 
     def write(
         self, answer: Answer, order: Order | None, rows: Iterable[Booked], twist: Twist
     ) -> tuple[bytes, bytes | None]:
         """The file's bytes and its detached seal."""
-        letter = "N" if answer.kind is Kind.RETURN else "R"
-        records, minor = _records(answer, rows, letter)
+        records, minor = _records(answer, rows)
         count = len(records)
         told = (count, minor)
         if answer.kind is Kind.RECEIPT and order is not None:
@@ -204,9 +208,8 @@ class StandardSide:
     def _header(self, answer: Answer, order: Order | None, told: tuple[int, int], twist: Twist) -> str:
         status, text = _status(answer)
         question = answer.question
-        original = question.original if question else order.reference if order else answer.reference
+        original = question.original if question else answer.reference or UNREADABLE
         original_kind, digest = "PAY", answer.digest
-        part, parts = answer.part, answer.parts
         count, minor = str(told[0]), str(told[1])
         if answer.kind is Kind.RETURN:
             original, original_kind, digest, status, text = "", "", "", "", ""
@@ -232,8 +235,8 @@ class StandardSide:
             question.reference if question else "",
             status,
             text,
-            str(part),
-            str(parts),
+            str(answer.part),
+            str(answer.parts),
             "CNY",
             count,
             minor,
@@ -243,6 +246,9 @@ class StandardSide:
     def _own(self, answer: Answer) -> str:
         """Our own reference of an answer: the bank's code, its date, a letter for its kind, its number."""
         return f"{self._code.replace('_', '')}{answer.created[:10].replace('-', '')}{_kind(answer)[1]}{answer.id:08d}"
+
+
+_NAMES = {"RCT": "receipt", "RES": "result", "RET": "return", "ANS": "answer"}
 
 
 def guess(payload: bytes) -> str:
@@ -261,39 +267,46 @@ def _kind(answer: Answer) -> str:
 
 def _status(answer: Answer) -> tuple[str, str]:
     """The word on the whole original file."""
-    if answer.kind is Kind.REFUSAL:
-        return FILE_CODES[answer.verdict or Verdict.BANK_FAULT], _cut(answer.text)
+    if answer.kind is Kind.REFUSAL or answer.finding is Standing.REFUSED:
+        return answer.code or FILE_CODES[answer.verdict or Verdict.BANK_FAULT], _cut(answer.text)
     if answer.kind is Kind.ANSWER and answer.finding is None:
-        return "6001", "查无此文件"
-    if answer.kind is Kind.ANSWER and answer.finding is Standing.REFUSED:
-        return FILE_CODES[answer.verdict or Verdict.BANK_FAULT], _cut(answer.text)
-    if answer.kind in (Kind.RECEIPT, Kind.PENDING) or (answer.kind is Kind.ANSWER and not answer.settled):
-        return TAKEN_UP, "处理中"
-    return "0000", ""
+        return FILE_CODES[Verdict.NOT_FOUND], "查无此文件"
+    return (TAKEN_UP, "处理中") if answer.kind is Kind.PENDING else (CREDITED, "")
 
 
-def _records(answer: Answer, rows: Iterable[Booked], letter: str) -> tuple[list[str], int]:
-    """The lines, and the sum of their amounts."""
+def _records(answer: Answer, rows: Iterable[Booked]) -> tuple[list[str], int]:
+    """The lines, and the sum of their amounts. A line's number is its place in the file answered; in a return, in this one."""
+    if answer.kind is Kind.RETURN:
+        return _returns(rows)
     records, total = [], 0
-    pending = answer.kind is Kind.PENDING or (answer.kind is Kind.ANSWER and not answer.settled)
+    pending = answer.kind is Kind.PENDING
     base = answer.base - 1
     for id_, reference, _account, _name, minor, verdict, text, bank_name, new_account in rows:
         total += minor
-        if verdict is None or pending:
-            code = TAKEN_UP if pending else CREDITED
-            records.append(f"{letter}|{id_ - base}|{reference}|{minor}|{code}|{id_}||\n")
+        under_way = pending or any(first <= id_ <= last for first, last in answer.under_way)
+        if under_way:
+            records.append(f"R|{id_ - base}|{reference}|{minor}|{TAKEN_UP}|||\n")
+        elif verdict is None:
+            records.append(f"R|{id_ - base}|{reference}|{minor}|{CREDITED}|{id_}||\n")
         else:
             code, words = LINE_CODES[verdict]
-            words = text or words
-            if new_account:
-                words = f"{words} 新账号{new_account}"
-            records.append(f"{letter}|{id_ - base}|{reference}|{minor}|{code}|{id_}|{_cut(words)}|{_cut(bank_name)}\n")
+            words = _cut(f"{text or words} 新账号{new_account}" if new_account else text or words)
+            records.append(f"R|{id_ - base}|{reference}|{minor}|{code}||{words}|{_cut(bank_name)}\n")
+    return records, total
+
+
+def _returns(rows: Iterable[Booked]) -> tuple[list[str], int]:
+    records, total = [], 0
+    for number, row in enumerate(rows, start=1):
+        total += row.minor
+        code, words = LINE_CODES[row.verdict or Verdict.NO_REASON]
+        records.append(f"N|{number}|{row.reference}|{row.minor}|{code}|T{row.id}|{_cut(row.text or words)}|\n")
     return records, total
 
 
 def _cut(text: str) -> str:
     """At most as many bytes as the field has; no character of it may end a field or a record."""
-    text = text.replace("|", " ").replace("\n", " ")
+    text = "".join(" " if sign == "|" or sign < " " else sign for sign in text)
     return text.encode(CHARSET)[:TEXT_BYTES_MAX].decode(CHARSET, "ignore")
 
 

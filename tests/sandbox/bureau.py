@@ -148,7 +148,7 @@ def standard(payments: list[Pay], reference: str = "R0001", *, customer: str = C
     head = f"H|SHEYIN|1|PAY|{reference}|20150610090000|{customer}|BANKB|||||||1|1|CNY|{len(payments)}|{minor}\n"
     batch = f"B|B{reference}|1|20150615|pension|pension|{debit}|社保局\n"
     rows = "".join(
-        f"D|{line}|{pay.reference}|{pay.account}|{pay.name}|{pay.minor}||||\n"
+        f"D|{line}|{pay.reference}|{pay.name}|{pay.account}|{pay.minor}||||\n"
         for line, pay in enumerate(payments, start=1)
     )
     return ended(head + batch + rows, len(payments), minor)

@@ -42,7 +42,7 @@ def start_bank(ring: Ring, tmp_path: Path) -> Iterator[StartBank]:
 
         def start(adapter: str = "iso20022", *, name: str = "bank", **settings: Any) -> Live:
             code = "BANKA" if adapter == "iso20022" else "BANKB"
-            given = {
+            given: dict[str, Any] = {
                 "code": code,
                 "adapter": adapter,
                 "customer": CUSTOMER,

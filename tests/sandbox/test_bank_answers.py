@@ -44,7 +44,7 @@ def test_standard_pays_and_tells(start_bank: StartBank, ring: Ring) -> None:
     payload = standard(payments)
     live.folder.put("f1.txt", payload, cms(payload, ring.bureau))
     receipt, result = map(live.folder.read, live.folder.wait(2))
-    assert next(records(receipt))[12] == "0001"
+    assert next(records(receipt))[12] == "0000"
     assert told_standard(result) == [Told(pay.reference, "0000", "0000", pay.minor) for pay in payments]
     assert live.books()["paid"] == {"count": 2_500, "minor": sum(pay.minor for pay in payments)}
 
