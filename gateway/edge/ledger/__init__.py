@@ -62,9 +62,9 @@ class SqlLedger(Operations):
 
     # people
     add_actor = write(actors.add_actor)
-    actors = read(actors.actors)
+    list_actors = read(actors.actors)
     authenticate = read(actors.authenticate)
-    proposals = read(actors.proposals)
+    list_proposals = read(actors.proposals)
     withdraw_proposal = write(actors.withdraw_proposal)
     propose_release = write(release.propose_release)
     approve_release = write(release.approve_release)
@@ -78,13 +78,13 @@ class SqlLedger(Operations):
     audit_head = read(audit.verify)
 
     # reading
-    runs = read(query.runs)
+    list_runs = read(query.runs)
     status = read(query.status)
     report = read(query.report)
     show = read(query.show)
-    lanes = read(query.lanes)
-    parked = read(query.parked)
-    held = read(query.held)
+    list_lanes = read(query.lanes)
+    list_parked = read(query.parked)
+    list_held = read(query.held)
     totals = read(query.totals)
 
 
