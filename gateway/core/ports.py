@@ -80,6 +80,10 @@ class Delivery(Protocol):
         """We cannot record it now (the ledger is away): give it back."""
         ...
 
+    async def give_back(self) -> None:
+        """It was only looked at: back to where it came from, at once."""
+        ...
+
 
 class Bus(Protocol):
     """The broker. Publishing is confirmed and mandatory; consuming acknowledges after the ledger's commit."""
