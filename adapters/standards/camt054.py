@@ -14,7 +14,7 @@ Source: ISO 20022 Bank-to-Customer Cash Management, camt.054.001.01 to .001.14 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from adapters.standards.message import (
@@ -30,7 +30,7 @@ from adapters.standards.message import (
     sum_of,
 )
 from gateway.codec import xml
-from gateway.codec.xml import Element, Names, at, only, parts, value
+from gateway.codec.xml import Element, Names, at, before, children, only, parts, value
 from gateway.core.bank import Block, DocKind, Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
 
@@ -41,7 +41,6 @@ STATEMENT = Shape("camt.053", (*_PARTS, "Stmt"))
 DIRECTION, REVERSAL, BOOKING_CODE = "CdtDbtInd", "RvslInd", "BkTxCd"
 
 _HEADER = frozenset({"MsgId", "CreDtTm"})
-_ENTRY = frozenset({"NtryRef", DIRECTION, REVERSAL, "AcctSvcrRef", "AddtlNtryInf"})
 _DETAIL = frozenset({"AddtlTxInf"})
 _REFERENCES = frozenset({"EndToEndId", "InstrId", "AcctSvcrRef"})
 
@@ -133,14 +132,18 @@ class _Bookings:
 
     def _open(self, element: Element) -> Iterator[Block]:
         if self._entry is None or self._entry.element is not element:
-            self._entry = _entry(element, self._names)
+            self._entry = _entry(element, before(element, self._names, "NtryDtls"), self._names)
             self._details, self._held = 0, None
             self._blocks += 1
             yield self._entry.block
 
     def _close(self, element: Element) -> Row:
         """The entry's last row, now that all of it is known."""
-        entry = self._entry = _entry(element, self._names)
+        announced = self._entry
+        entry = _entry(element, element, self._names)
+        if announced is None or announced._replace(text="") != entry._replace(text=""):
+            what = "an entry's own marks stand behind its details"
+            raise Malformed(what, code=Code.SCHEMA, where=xml.place(element))
         self._account.add(entry.amount, entry.currency)
         row = self._held or Row(
             entry.reference or entry.block.ref,
@@ -200,20 +203,22 @@ class _Bookings:
             raise Malformed(what, code=Code.TOTALS, where=xml.place(element))
 
 
-def _entry(element: Element, names: Names) -> _Entry:
-    texts, branches = parts(element, names, _ENTRY)
-    amount = at(element, names, "Amt")
+def _entry(element: Element, words: Iterable[Element], names: Names) -> _Entry:
+    """``words``: those of its children that are to be read."""
+    found = children(words, names)
+    amount = only(found, "Amt")
     if amount is None:
         raise Malformed("an entry without an amount", code=Code.SCHEMA, where=xml.place(element))
-    code = _booking_code(only(branches, BOOKING_CODE), names)
-    marks = ((DIRECTION, texts.get(DIRECTION, "")), (REVERSAL, texts.get(REVERSAL, "")), (BOOKING_CODE, code))
+    marks = {mark: value(only(found, mark)) for mark in (DIRECTION, REVERSAL)}
+    marks[BOOKING_CODE] = _booking_code(only(found, BOOKING_CODE), names)
     block = Block(
-        ref=texts.get("NtryRef", ""),
-        status=_status(at(element, names, "Sts"), names),
-        reasons=tuple(Reason(mark, word) for mark, word in marks if word),
+        ref=value(only(found, "NtryRef")),
+        status=_status(only(found, "Sts"), names),
+        reasons=tuple(Reason(mark, word) for mark, word in marks.items() if word),
     )
-    reference = texts.get("AcctSvcrRef", "")
-    return _Entry(element, block, *money_of(amount), reference, texts.get("AddtlNtryInf", ""))
+    return _Entry(
+        element, block, *money_of(amount), value(only(found, "AcctSvcrRef")), value(only(found, "AddtlNtryInf"))
+    )
 
 
 def _status(status: Element | None, names: Names) -> str:

@@ -190,6 +190,12 @@ def account_of(account: Element | None, names: Names) -> str:
     return value(iban if iban is not None else at(identification, names, "Othr", "Id"))
 
 
+def name_of(party: Element | None, names: Names) -> str:
+    """``Nm`` or, where a party may be an agent too, ``Pty/Nm``; "" if none."""
+    name = at(party, names, "Nm")
+    return value(name if name is not None else at(party, names, "Pty", "Nm"))
+
+
 class Sum:
     """Counts lines and adds their amounts; the sum is None once a line had no amount or another currency."""
 

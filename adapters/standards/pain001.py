@@ -28,6 +28,7 @@ from adapters.standards.message import (
     count_of,
     instructed_amount,
     misplaced,
+    name_of,
     sum_of,
 )
 from adapters.standards.parties import agent, organisation, person
@@ -194,6 +195,6 @@ def _row(element: Element, names: Names, block: int) -> Row:
         "",
         text="; ".join(value(line) for line in words),
         block=block,
-        name=value(at(only(found, "Cdtr"), names, "Nm")),
+        name=name_of(only(found, "Cdtr"), names),
         account=account_of(only(found, "CdtrAcct"), names),
     )

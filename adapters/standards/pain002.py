@@ -8,8 +8,8 @@ Kind: RECEIPT if the message only says that the file was taken up (no transactio
 RESULT. Totals in the Head are the ORIGINAL file's, as the bank repeats them; the Tail counts what is told here. The
 message does not tell how many parts an answer has.
 
-Row.ref is ``OrgnlEndToEndId``, or ``OrgnlInstrId`` where that is absent or NOTPROVIDED. Name and account in
-``OrgnlTxRef`` repeat our own file and are not the bank's word, so they are not read.
+Row.ref is ``OrgnlEndToEndId``, or ``OrgnlInstrId`` where that is absent or NOTPROVIDED. Row.name and Row.account are the
+creditor's in ``OrgnlTxRef``, read beside a reason only: there some banks write what they have, others repeat ours.
 
 Source: ISO 20022 Payments Initiation, pain.002.001.03 to .001.15; the paths were compared over the XSDs .03, .10, .12,
 .14 and .15.
@@ -17,7 +17,7 @@ Source: ISO 20022 Payments Initiation, pain.002.001.03 to .001.15; the paths wer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adapters.standards.message import (
     NOT_PROVIDED,
@@ -25,15 +25,17 @@ from adapters.standards.message import (
     Parts,
     Shape,
     Sum,
+    account_of,
     count_of,
     instructed_amount,
     misplaced,
+    name_of,
     reasons_of,
     sum_of,
 )
 from gateway.codec import xml
-from gateway.codec.xml import Element, Names, only, parts
-from gateway.core.bank import Block, DocKind, Head, Item, Reason, Row, Tail
+from gateway.codec.xml import Element, Names, at, before, only, parts
+from gateway.core.bank import Block, DocKind, Head, Item, Row, Tail
 from gateway.core.errors import Code, Malformed
 
 TRANSACTION = "TxInfAndSts"
@@ -139,13 +141,13 @@ class _Report:
 
     def _announce(self, element: Element) -> None:
         self._after_group(element)
-        block = self._block(element)
+        block = self._block(before(element, self._names, TRANSACTION))
         self._open = element, block
         self._blocks += 1
         self.waiting.append(block)
 
-    def _block(self, element: Element) -> Block:
-        texts, branches = parts(element, self._names, _BLOCK)
+    def _block(self, words: Iterable[Element]) -> Block:
+        texts, branches = parts(words, self._names, _BLOCK)
         reasons, _ = reasons_of(branches.get("StsRsnInf", ()), self._names)
         return Block(ref=texts.get("OrgnlPmtInfId", ""), status=texts.get("PmtInfSts", ""), reasons=reasons)
 
@@ -154,20 +156,23 @@ class _Report:
             raise Malformed("stands before OrgnlGrpInfAndSts", code=Code.SCHEMA, where=xml.place(element))
 
 
-_NO_REASONS: tuple[Reason, ...] = ()
-
-
 def _row(element: Element, names: Names, block: int) -> Row:
     texts, branches = parts(element, names, _LINE)
     ref = texts.get("OrgnlEndToEndId", "")
     if ref in NOT_PROVIDED:
         ref = texts.get("OrgnlInstrId", "") or ref
-    amount, currency, reasons, text = None, "", _NO_REASONS, ""
+    amount, currency = None, ""
     original = only(branches, "OrgnlTxRef")
     if original is not None:
         amount, currency = instructed_amount(original, names)
-    if "StsRsnInf" in branches:
-        told, text = reasons_of(branches["StsRsnInf"], names)
-        reasons = tuple(reason for reason in told if reason.code)
     # In the order of Row's fields: by position costs half of by name.
-    return Row(ref, amount, currency, texts.get("TxSts", ""), reasons, texts.get("AcctSvcrRef", ""), text, block)
+    row = Row(ref, amount, currency, texts.get("TxSts", ""), (), texts.get("AcctSvcrRef", ""), "", block)
+    if "StsRsnInf" not in branches:
+        return row
+    reasons, text = reasons_of(branches["StsRsnInf"], names)
+    return row._replace(
+        reasons=tuple(reason for reason in reasons if reason.code),
+        text=text,
+        name=name_of(at(original, names, "Cdtr"), names),
+        account=account_of(at(original, names, "CdtrAcct"), names),
+    )

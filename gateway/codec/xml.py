@@ -13,7 +13,8 @@ Sources: XML 1.0 (5th edition), Namespaces in XML 1.0; libxml2's parser limits.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import takewhile
 from typing import BinaryIO
 
 from lxml import etree
@@ -30,7 +31,8 @@ KEPT_ELEMENTS = 128
 _CHARSETS = {b"utf-8", b"us-ascii", b"iso-8859-1", b"gb2312", b"gbk", b"gb18030"}
 _DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _BOM_UTF_8 = b"\xef\xbb\xbf"
-_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00", b"<\x00", b"\x00<")
+#: Enough for a declaration.
+_BEGINNING_BYTES = 1024
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _FORBIDDEN = re.compile(rb"<!DOCTYPE|<!\[CDATA\[")
 _FORBIDDEN_BYTES = len(b"<![CDATA[")
@@ -99,27 +101,30 @@ def _close(parser: etree.XMLPullParser) -> Iterator[Element]:
 
 def _checked(source: BinaryIO) -> Iterator[bytes]:
     """The stream's chunks, each looked at for what is never taken, before the parser sees it."""
+    chunk = b""
+    while len(chunk) < _BEGINNING_BYTES and (more := source.read(CHUNK_BYTES)):
+        chunk += more
+    _check_beginning(chunk)
     rest = b""
-    first = True
-    while chunk := source.read(CHUNK_BYTES):
-        if first:
-            _check_beginning(chunk)
-            first = False
-        if found := _FORBIDDEN.search(rest + chunk):
+    while chunk:
+        seen = rest + chunk
+        if found := _FORBIDDEN.search(seen):
             raise Malformed(_SENTENCES[found[0]])
-        rest = chunk[-_FORBIDDEN_BYTES:]
+        rest = seen[-_FORBIDDEN_BYTES:]
         yield chunk
-    if first:
-        raise Malformed("is empty", code=Code.TRUNCATED)
+        chunk = source.read(CHUNK_BYTES)
 
 
 def _check_beginning(chunk: bytes) -> None:
+    if not chunk:
+        raise Malformed("is empty", code=Code.TRUNCATED)
     if chunk.startswith(_COMPRESSED):
         raise Malformed("is compressed")
-    if chunk.startswith(_BOMS):
-        raise Malformed("is not in a charset that was agreed (UTF-8)")
     marked = chunk.startswith(_BOM_UTF_8)
-    declared = _DECLARATION.match(chunk.removeprefix(_BOM_UTF_8))
+    text = chunk.removeprefix(_BOM_UTF_8)
+    if b"\0" in text[:4] or text.lstrip()[:1] not in (b"<", b""):
+        raise Malformed("does not begin as XML in a charset that was agreed (UTF-8)")
+    declared = _DECLARATION.match(text)
     charset = declared[1].lower() if declared else b"utf-8"
     if charset not in _CHARSETS or (marked and charset != b"utf-8"):
         raise Malformed(f"declares {charset.decode('ascii')}, which was not agreed or is not true")
@@ -158,7 +163,7 @@ class Names(dict[str, str]):
         return name
 
 
-def children(element: Element, names: Names) -> dict[str, list[Element]]:
+def children(element: Iterable[Element], names: Names) -> dict[str, list[Element]]:
     """The child elements by local name, in order. Raises Malformed SCHEMA for a child of another namespace."""
     found: dict[str, list[Element]] = {}
     for child in element:
@@ -166,6 +171,15 @@ def children(element: Element, names: Names) -> dict[str, list[Element]]:
         if name:
             found.setdefault(name, []).append(child)
     return found
+
+
+def before(element: Element, names: Names, stop: str) -> Iterator[Element]:
+    """The child elements in front of the first one named ``stop``.
+
+    While an element is still being read, the tree holds more or less of what follows, as the bytes happened to come;
+    what stands in front of a finished child is always all there.
+    """
+    return takewhile(lambda child: names[child.tag] != stop, element)  # type: ignore[index]  # as above
 
 
 def at(element: Element | None, names: Names, *path: str) -> Element | None:
@@ -186,7 +200,9 @@ def at(element: Element | None, names: Names, *path: str) -> Element | None:
     return element
 
 
-def parts(element: Element, names: Names, leaves: frozenset[str]) -> tuple[dict[str, str], dict[str, list[Element]]]:
+def parts(
+    element: Iterable[Element], names: Names, leaves: frozenset[str]
+) -> tuple[dict[str, str], dict[str, list[Element]]]:
     """An element taken apart in one pass: the text of each child named in ``leaves``, and all children with content.
 
     Raises Malformed: SCHEMA for a leaf that stands there twice and for a child of another namespace, FORMAT for a leaf
@@ -231,12 +247,12 @@ def value(element: Element | None) -> str:
 
 def local(element: Element) -> str:
     """Local name of an element, whatever its namespace."""
-    return etree.QName(element).localname
+    return str(element.tag).rpartition("}")[2]
 
 
 def namespace(element: Element) -> str:
     """Namespace of an element, ``""`` if none."""
-    return etree.QName(element).namespace or ""
+    return str(element.tag).rpartition("}")[0].removeprefix("{")
 
 
 def place(element: Element) -> str:
