@@ -95,6 +95,7 @@ def accept(tx: Tx, run: Any, windows: Sequence[Window], actor: str = audit.SERVI
         "FROM instruction WHERE run_key = :run ORDER BY key",
         run=run.key,
     )
+    tx.reach("accept.born")
     ordered = open_controls(tx, run.key)
     held = _hold_doubted(tx, run)
     state = set_run_state(tx, run, RunEvent.ACCEPTED, accepted_ms=tx.now_ms, code=None, what=None)

@@ -136,6 +136,7 @@ def apply(tx: Tx, application: Application, told: Told) -> Applied:
     work = _Application(tx, application, row.bank)
     for page in told.pages(_PAGE):
         work.page(told, page)
+        tx.reach("collect.weighed")
     work.finish()
     tx.run(
         "UPDATE inbound SET state = :state, kind = :kind, reference = :reference, original = :original, seal_by = :by, count = :count, "

@@ -20,6 +20,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.core.errors import Unavailable
+from gateway.core.points import Points
 from gateway.core.ports import Clock, Ids
 from gateway.edge.atrest import AtRest
 
@@ -36,6 +37,7 @@ class World(NamedTuple):
     clock: Clock
     ids: Ids
     atrest: AtRest
+    points: Points
 
 
 class Tx:
@@ -46,6 +48,7 @@ class Tx:
         self.now_ms = now_ms(world.clock)
         self.atrest = world.atrest
         self.ids = world.ids
+        self.reach = world.points.reach
         self.sqlite = connection.dialect.name == "sqlite"
 
     def run(self, sql: str, **values: Any) -> sa.CursorResult[Any]:

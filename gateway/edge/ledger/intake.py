@@ -161,6 +161,7 @@ def record_chunk(tx: Tx, meta: Meta, chunk: Chunk) -> Recorded:
     if run.state != RunState.RECEIVING or run.gathered or chunk.no > run.declared_chunks:
         return Recorded.LATE
     good, bad = insert_lines(tx, meta.payer, _defaults(run), chunk.lines)
+    tx.reach("intake.loaded")
     bad = [*chunk.bad, *bad]
     fatal = [line for line in bad if line.fatal]
     tx.run(

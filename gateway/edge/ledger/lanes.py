@@ -164,6 +164,7 @@ def file_batch(tx: Tx, group: LotGroup, epoch: int, ranks: Sequence[Ranks], nami
         f"UPDATE attempt SET state = '{_BATCHED}', document_key = placed.document_key, line = placed.line FROM placed "
         "WHERE attempt.key = placed.key"
     )
+    tx.reach("dispatch.placed")
     for key, rank in planned:
         _count_members(tx, key, rank.last - rank.first + 1)
     _start_paying(tx, [key for key, _ in planned])

@@ -61,7 +61,7 @@ def check(url: str) -> None:
     _on(url, look)
 
 
-def _on(url: str, work: Callable[[sa.Connection], None]) -> None:
+def _on(url: str, work: Callable[[sa.Connection], object]) -> None:
     if url.startswith("sqlite"):
         engine = sa.create_engine(url)
         with engine.begin() as connection:
@@ -71,7 +71,7 @@ def _on(url: str, work: Callable[[sa.Connection], None]) -> None:
     asyncio.run(_on_async(url, work))
 
 
-async def _on_async(url: str, work: Callable[[sa.Connection], None]) -> None:
+async def _on_async(url: str, work: Callable[[sa.Connection], object]) -> None:
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.begin() as connection:

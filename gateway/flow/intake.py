@@ -1,0 +1,214 @@
+"""Intake: whatever a payer publishes is recorded, refused with a code, or kept for a person; then it is acknowledged (P1)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import aclosing
+from hashlib import sha256
+
+import structlog
+
+from gateway.core import contracts
+from gateway.core.calendar import CHINA_TIME, next_slot
+from gateway.core.contracts import (
+    Envelope,
+    InstructionRepay,
+    InstructionSubmitted,
+    InstructionWithdraw,
+    RunCancel,
+    RunSubmitted,
+    Window,
+)
+from gateway.core.errors import Code, Malformed, Refused, SheyinError, Unavailable
+from gateway.core.ledger import BadLine, Chunk, CompleteRun, Ledger, Line, Meta, Recorded
+from gateway.core.partner import Partners
+from gateway.core.points import Points
+from gateway.core.ports import Bus, Clock, Delivery, Message
+from gateway.flow import reading
+from gateway.flow.bell import Bell
+
+log = structlog.get_logger(__name__)
+
+QUEUE = "gateway.intake"
+#: A pay date further away than this is a slip of the pen.
+_PAY_DATE_DAYS_MAX = 366
+_REFUSALS = {
+    Recorded.CONFLICT: (Code.CONFLICT, "the same id with other content: the first stands"),
+    Recorded.LATE: (Code.SEQ, "the run takes no more chunks, or has no such chunk"),
+}
+
+
+class Intake:
+    """One competing consumer's work, and the acceptance of complete Runs."""
+
+    def __init__(
+        self, ledger: Ledger, clock: Clock, points: Points, partners: Partners, payers: frozenset[str], bell: Bell
+    ) -> None:
+        self._ledger, self._clock, self._points = ledger, clock, points
+        self._partners, self._payers, self._bell = partners, payers, bell
+
+    # ------------------------------------------------------------------------------------------------------ messages
+
+    async def consume(self, bus: Bus, *, prefetch: int = 2) -> None:
+        """Take messages for ever; start several of these to overlap our work with the database's."""
+        async with aclosing(bus.consume(QUEUE, prefetch)) as deliveries:
+            async for delivery in deliveries:
+                await self.settle(delivery)
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Record one message and settle it. Where the ledger is away it goes back to the queue."""
+        self._points.reach("intake.received")
+        try:
+            await self.record(delivery.message)
+        except Unavailable:
+            await delivery.requeue()
+            raise
+        except SheyinError as error:
+            log.warning(
+                "message_refused",
+                code=error.code,
+                where=error.where,
+                what=error.what,
+                message_id=delivery.message.message_id,
+            )
+            await delivery.reject(str(error))
+            return
+        self._points.reach("intake.recorded")
+        await delivery.ack()
+        self._bell.ring()
+
+    async def record(self, message: Message) -> Recorded:
+        """The message is in the ledger, or was before. Raises Malformed, Refused, Conflict: the payer has been told where we know them."""
+        found = reading.envelope(message)
+        if found.source not in self._payers:
+            raise Refused(f"no payer is called {found.source!r}", code=Code.AUTH, where="source")
+        if found.id != message.message_id:
+            raise Malformed("the envelope's id is not the message_id", code=Code.FORMAT, where="id")
+        meta = Meta(found.source, found.id, sha256(message.body).digest())
+        try:
+            recorded = await self._dispatch(found, meta, message.body)
+            if recorded in _REFUSALS:
+                code, what = _REFUSALS[recorded]
+                raise Refused(what, code=code, where=found.type)
+        except (Malformed, Refused) as error:
+            await self._tell(meta, found, error)
+            raise
+        return recorded
+
+    async def _dispatch(self, found: Envelope, meta: Meta, body: bytes) -> Recorded:
+        if found.type == "run.chunk":
+            return await self._chunk(found, meta, body)
+        value = reading.data(found)
+        match value:
+            case RunSubmitted():
+                self._check_header(value)
+                return await self._ledger.record_header(meta, value)
+            case InstructionSubmitted():
+                return await self._single(meta, value)
+            case RunCancel():
+                return await self._ledger.cancel_run(meta, value.run_id, value.reason)
+            case InstructionWithdraw():
+                return await self._ledger.withdraw(meta, value.instruction_id, value.reason)
+            case InstructionRepay():
+                minutes = {code: partner.bank.agreement.fail_final_minutes for code, partner in self._partners.items()}
+                return await self._ledger.repay(meta, value, minutes)
+        raise Malformed(f"no message is called {found.type}", code=Code.SCHEMA)
+
+    async def _chunk(self, found: Envelope, meta: Meta, body: bytes) -> Recorded:
+        data = bytes(found.data)
+        read = reading.chunk(data, self._partners, self._today().strftime("%Y%m%d"))
+        chunk = Chunk(read.run_id, read.no, sha256(data).digest(), read.lines, read.bad)
+        for _ in range(2):
+            recorded = await self._ledger.record_chunk(meta, chunk)
+            if recorded is not Recorded.EARLY:
+                return recorded
+            recorded = await self._ledger.keep_early(meta, read.run_id, body)
+            if recorded is not Recorded.LATE:
+                return recorded
+        return Recorded.LATE
+
+    def _check_header(self, header: RunSubmitted) -> None:
+        if header.kind is contracts.RunKind.SECOND_PAYMENT:
+            raise Refused("second payments are ordered with instruction.repay", code=Code.POLICY, where="kind")
+        if not header.chunks <= header.count <= header.chunks * contracts.CHUNK_MAX:
+            raise Refused(f"{header.count} lines do not fit {header.chunks} chunks", code=Code.TOTALS, where="chunks")
+        self._check_date(header.pay_date)
+
+    def _check_date(self, day: dt.date) -> None:
+        if abs((day - self._today()).days) > _PAY_DATE_DAYS_MAX:
+            raise Refused(f"pay date {day} is more than a year away", code=Code.POLICY, where="pay_date")
+
+    async def _single(self, meta: Meta, value: InstructionSubmitted) -> Recorded:
+        self._check_date(value.pay_date)
+        today = self._today()
+        lines: list[Line] = []
+        bad: list[BadLine] = []
+        checker = reading.Checker(self._partners, today.strftime("%Y%m%d"))
+        checker.line(1, value.instruction, reading.single(value.instruction, meta.payer), lines, bad)
+        if not lines:
+            raise Refused(bad[0].what, code=Code(bad[0].code), where=bad[0].where)
+        return await self._ledger.record_single(meta, value, lines[0], today)
+
+    async def _tell(self, meta: Meta, found: Envelope, error: SheyinError) -> None:
+        subject = reading.subject(bytes(found.data)) or found.subject or ""
+        await self._ledger.refuse_message(meta, found.type, subject, error.code, f"{error.where}: {error.what}"[:500])
+        self._bell.ring()
+
+    def _today(self) -> dt.date:
+        return self._clock.now().astimezone(CHINA_TIME).date()
+
+    # ------------------------------------------------------------------------------------------------------ acceptance
+
+    async def step(self) -> int:
+        """Take early chunks in, conclude complete Runs; how many things were done."""
+        done = 0
+        for payer, message_id, body in await self._ledger.early_chunks():
+            done += await self._early(payer, message_id, body)
+        for run in await self._ledger.complete_runs():
+            await self._ledger.conclude_intake(run.key, self.windows(run))
+            self._points.reach("accept.done")
+            done += 1
+        return done
+
+    async def _early(self, payer: str, message_id: str, body: bytes) -> int:
+        """A chunk that came before its header; if it cannot be read now, it could not have been then."""
+        message = Message(message_id=message_id, body=body)
+        found = reading.envelope(message)
+        await self._chunk(found, Meta(payer, message_id, sha256(body).digest()), body)
+        return 1
+
+    def windows(self, run: CompleteRun) -> list[Window]:
+        """When each bank's share will go, as far as the calendar knows; a share whose year is not published has no window."""
+        found = []
+        for share in run.shares:
+            try:
+                slot = next_slot(
+                    self._partners[share.bank].bank,
+                    share.pay_date,
+                    self._clock.now(),
+                    calendar=self._partners[share.bank].calendar,
+                )
+            except Refused:
+                continue
+            found.append(
+                Window(
+                    bank=share.bank,
+                    opens=slot.opens,
+                    cut_off=slot.cut_off,
+                    count=share.totals.count,
+                    total=share.totals.minor,
+                )
+            )
+        return found
+
+    async def upkeep(self, incomplete_after: dt.timedelta) -> int:
+        """Reject Runs whose chunks never came; accept gathered Runs of earlier days."""
+        expired = await self._ledger.expire_incomplete(int(incomplete_after.total_seconds() * 1000))
+        return expired + await self._ledger.close_gathering(self._today())
+
+    async def loop(self) -> None:
+        """``step`` for ever."""
+        while True:
+            heard = self._bell.rung
+            if not await self.step():
+                await self._bell.wait(heard, 1)

@@ -1,0 +1,157 @@
+"""Sealing: from a Document's membership in the ledger to signed bytes in the archive.
+
+The writer streams into a spool that hashes as it grows. An enveloped signature's place is left free and filled at the end; a detached one stands
+beside. The digest is signed through the Crypto port, which checks its own signature before it gives it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import NamedTuple
+
+from gateway.codec import cms, xmldsig
+from gateway.core.bank import Detached, DocKind, Enveloped, Inquiry, PayLine, PaymentHead, SealSlot
+from gateway.core.calendar import CHINA_TIME
+from gateway.core.errors import Halt
+from gateway.core.ledger import Ledger, OutDocument
+from gateway.core.partner import Partner
+from gateway.core.points import Points
+from gateway.core.ports import Archive, Clock, Crypto, Spool, Work
+
+ALGORITHM = "rsa-sha256"
+_PAGE = 5_000
+
+
+class Sealed(NamedTuple):
+    """What the ledger is told."""
+
+    digest: str
+    size: int
+    seal: bytes | None
+    seal_name: str
+
+
+class _Spooled(NamedTuple):
+    spool: Spool
+    hole: int  # offset of the signature's place, -1 if none
+
+
+class Sealer:
+    """Writes and seals Documents."""
+
+    def __init__(
+        self, ledger: Ledger, archive: Archive, crypto: Crypto, work: Work, clock: Clock, points: Points, bureau: str
+    ) -> None:
+        self._ledger, self._archive, self._crypto, self._work = ledger, archive, crypto, work
+        self._clock, self._points, self._bureau = clock, points, bureau
+        self._key_bytes: dict[str, int] = {}
+
+    async def seal(self, document: OutDocument, partner: Partner) -> Sealed:
+        """Write, hash, sign, archive. Raises Unavailable (engine or archive away), Refused (a line the format cannot carry)."""
+        hole = await self._hole_bytes(partner)
+        if document.kind is DocKind.PAYMENT:
+            lines = await self._lines(document)
+            spooled = await self._work.run(self._spool_payment, document, partner, lines, hole)
+        else:
+            about = (await self._about(document), document)
+            spooled = await self._work.run(self._spool_inquiry, *about, partner, hole)
+        self._points.reach("seal.spooled")
+        sealed = await self._sign(spooled, document, partner)
+        self._points.reach("seal.archived")
+        return sealed
+
+    async def _lines(self, document: OutDocument) -> list[PayLine]:
+        """Every line, gapless and complete: the count and total that stand in the header are checked before a byte is written."""
+        lines: list[PayLine] = []
+        while page := await self._ledger.pay_lines(document.key, len(lines), _PAGE):
+            lines += page
+        minor = sum(line.amount for line in lines)
+        if (len(lines), minor) != (document.count, document.minor) or (lines and lines[-1].line != len(lines)):
+            raise Halt(
+                f"{document.reference} has {len(lines)} lines and {minor} fen, planned {document.count} and {document.minor}"
+            )
+        return lines
+
+    async def _about(self, document: OutDocument) -> OutDocument:
+        every = ["in_doubt", "sent", "receipted"]
+        for candidate in await self._ledger.documents(document.bank, every):
+            if candidate.key == document.about_key:
+                return candidate
+        raise Halt(f"{document.reference} asks about a Document that is not in question any more")
+
+    def _spool_payment(self, document: OutDocument, partner: Partner, lines: list[PayLine], hole: int) -> _Spooled:
+        head = PaymentHead(
+            reference=document.reference,
+            batch=f"B{document.batch_key}",
+            sequence=document.sequence,
+            created=_local(document.created_ms),
+            pay_date=date.fromisoformat(document.pay_date),
+            fund=document.fund,
+            benefit=document.line,
+            debit_account=document.debit_account,
+            debit_name=self._bureau,
+            count=document.count,
+            minor=document.minor,
+        )
+        return self._spool(partner, partner.adapter.write_payment(head, lines, partner.bank), hole)
+
+    def _spool_inquiry(self, about: OutDocument, document: OutDocument, partner: Partner, hole: int) -> _Spooled:
+        write = partner.adapter.write_inquiry
+        if write is None:
+            raise Halt(f"{partner.adapter.code} has no inquiry")
+        inquiry = Inquiry(
+            reference=document.reference,
+            original=about.reference,
+            original_name=about.name,
+            created=_local(document.created_ms),
+        )
+        return self._spool(partner, write(inquiry, partner.bank), hole)
+
+    def _spool(self, partner: Partner, parts: Iterator[bytes | SealSlot], hole: int) -> _Spooled:
+        spool = self._archive.spool(partner.limits.document_bytes_max)
+        offset = -1
+        try:
+            for part in parts:
+                if isinstance(part, SealSlot):
+                    offset = spool.hole(hole)
+                else:
+                    spool.write(part)
+        except BaseException:
+            spool.drop()
+            raise
+        return _Spooled(spool, offset)
+
+    async def _sign(self, spooled: _Spooled, document: OutDocument, partner: Partner) -> Sealed:
+        spool, shape, key = spooled.spool, partner.adapter.seal, partner.bank.sign_key
+        seal: bytes | None = None
+        seal_name = ""
+        try:
+            if partner.bank.sealed and isinstance(shape, Enveloped):
+                shown = xmldsig.signed_info(spool.running_digest())
+                value = await self._crypto.sign(key, ALGORITHM, shown)
+                spool.fill(spooled.hole, xmldsig.signature(shown, value, self._crypto.certificate(key)))
+            elif partner.bank.sealed and isinstance(shape, Detached):
+                attributes = cms.signed_attributes(spool.running_digest(), self._clock.now().replace(microsecond=0))
+                value = await self._crypto.sign(key, ALGORITHM, attributes)
+                seal = cms.signed_data(attributes, value, self._crypto.certificate(key))
+                seal_name = document.name + shape.suffix
+            digest = await self._work.run(spool.keep)
+        except BaseException:
+            spool.drop()
+            raise
+        return Sealed(digest, spool.size, seal, seal_name)
+
+    async def _hole_bytes(self, partner: Partner) -> int:
+        """Exact size of an enveloped signature with this Bank's key; 0 where none is made."""
+        if not partner.bank.sealed or not isinstance(partner.adapter.seal, Enveloped):
+            return 0
+        key = partner.bank.sign_key
+        if key not in self._key_bytes:  # the port gives no key away, not even its length: a trial signature tells it
+            self._key_bytes[key] = len(await self._crypto.sign(key, ALGORITHM, b""))
+        return xmldsig.signature_size(self._crypto.certificate(key), self._key_bytes[key])
+
+
+def _local(ms: int) -> datetime:
+    """Asia/Shanghai, whole seconds."""
+    return datetime.fromtimestamp(ms // 1000, CHINA_TIME)

@@ -1,0 +1,106 @@
+"""Travel: drive a route's requests over a wire, and decide what is known about the money. Nobody else decides it.
+
+``NotSent``: surely nothing reached the bank. ``InDoubt``: something may have. The line between them is the first *final* request (one after
+which the bank may act): whatever goes wrong once it was started, without the wire's word that it had no effect, is a doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from gateway.core.bank import Get, Offer, Post, Publish, Put, Rename, Request, Route, Save, Sign, Wait
+from gateway.core.errors import InDoubt, Malformed, NotSent, SheyinError, Unverified
+from gateway.core.ports import Clock, Crypto, Wire
+
+T = TypeVar("T")
+
+
+class TakeIn(Protocol):
+    """The one inbound door, as a route reaches it."""
+
+    async def __call__(self, get: Get) -> bool:
+        """True if it is archived with us."""
+        ...
+
+
+class Traveller:
+    """What a route may ask for beside its wire."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        clock: Clock,
+        crypto: Crypto,
+        key: str,
+        *,
+        take_in: TakeIn,
+        save: Callable[[str], Awaitable[None]],
+        deadline_s: float,
+    ) -> None:
+        self._wire, self._clock, self._crypto, self._key = wire, clock, crypto, key
+        self._take_in, self._save, self._deadline_s = take_in, save, deadline_s
+
+    async def travel(self, route: Route[T]) -> T:
+        """The route's result. Raises NotSent, InDoubt; Unverified and Malformed only while nothing final was started."""
+        left = False  # a final request ended well: part of the Document is at the bank
+        reply: Any = None
+        try:
+            while True:
+                try:
+                    request = route.send(reply)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                final = is_final(request)
+                try:
+                    reply = await asyncio.wait_for(self._perform(request), self._deadline_s)
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as error:  # whatever it is, the question is only whether money may have moved
+                    raise _known(error, final=final, left=left) from error
+                left = left or final
+        finally:
+            route.close()
+
+    async def _perform(self, request: Request) -> Any:
+        match request:
+            case Get():
+                return await self._take_in(request)
+            case Save(cursor):
+                return await self._save(cursor)
+            case Sign(data, algorithm):
+                return await self._crypto.sign(self._key, algorithm, data)
+            case Wait(seconds):
+                return await self._clock.sleep(seconds)
+        return await self._wire.perform(request)
+
+
+def is_final(request: Request) -> bool:
+    """Whether the bank may act on it."""
+    match request:
+        case Put() | Rename() | Post():
+            return request.final
+        case Publish() | Offer():
+            return True
+    return False
+
+
+def _known(error: BaseException, *, final: bool, left: bool) -> BaseException:
+    """The error that says what is known."""
+    if isinstance(error, InDoubt):
+        return error
+    if isinstance(error, NotSent):
+        return InDoubt(f"a part has left, the next did not: {error.what}", where=error.where) if left else error
+    if left or final:
+        return InDoubt(f"it ended with {_words(error)}")
+    if isinstance(error, Unverified | Malformed):
+        return error
+    return NotSent(f"it ended with {_words(error)}")
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, SheyinError):
+        return error.what
+    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__
