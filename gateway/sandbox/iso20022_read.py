@@ -104,8 +104,9 @@ def opened(payload: bytes, wrapper: str, pins: seals.Pins | None) -> IsoOrder:
     if pins is None:
         return IsoOrder(payload)
     root = skeleton(payload)
-    if root.tag != wrapper:
-        raise FileRefused(Verdict.FORMAT_REFUSED, "another root element than agreed", reference=guess(payload))
+    parts = [f"{{{HEAD_001}}}AppHdr", f"{{{PAIN_001}}}Document"]
+    if root.tag != wrapper or [child.tag for child in root] != parts:
+        raise FileRefused(Verdict.FORMAT_REFUSED, "not header and Document in their wrapper", reference=guess(payload))
     signatures = root.xpath("h:AppHdr/h:Sgntr/ds:Signature", namespaces=_N)
     try:
         if not isinstance(signatures, list) or len(signatures) != 1:
@@ -149,6 +150,7 @@ def _head(root: etree._Element) -> Order:
         return str(values[0])
 
     order = Order(
+        bank=_addressed(root),
         reference=text("p:GrpHdr/p:MsgId"),
         batch=text("p:PmtInf/p:PmtInfId"),
         created=text("p:GrpHdr/p:CreDtTm"),
@@ -159,6 +161,14 @@ def _head(root: etree._Element) -> Order:
         minor=_fen(text("p:GrpHdr/p:CtrlSum")),
     )
     inner = (int(text("p:PmtInf/p:NbOfTxs")), _fen(text("p:PmtInf/p:CtrlSum")))
+    announced = [root.findtext(f"h:AppHdr/h:{name}", "", _N) for name in ("BizMsgIdr", "MsgDefIdr")]
+    if root is not document and announced != [order.reference, "pain.001.001.09"]:
+        raise FileRefused(
+            Verdict.FORMAT_REFUSED,
+            "the header announces another message",
+            reference=order.reference,
+            created=order.created,
+        )
     if inner != (order.count, order.minor):
         raise FileRefused(
             Verdict.TOTALS_REFUSED,
@@ -167,6 +177,11 @@ def _head(root: etree._Element) -> Order:
             created=order.created,
         )
     return order
+
+
+def _addressed(root: etree._Element) -> str:
+    """The bank that the business header names by its code, or "" where it names it otherwise or not at all."""
+    return root.findtext("h:AppHdr/h:To/h:FIId/h:FinInstnId/h:Othr/h:Id", "", _N)
 
 
 def _fen(text: str, order: Order | None = None) -> int:

@@ -152,7 +152,7 @@ _ATTRIBUTES = {
     "content_type",
     "message_digest",
     "signing_time",
-    "1.2.840.113549.1.9.15",  # S/MIME capabilities, which the openssl program adds
+    "smime_capabilities",  # the openssl program adds them
     "cms_algorithm_protection",
 }
 

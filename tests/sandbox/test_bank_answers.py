@@ -76,7 +76,7 @@ def test_scenario_fails_and_mends(start_bank: StartBank, ring: Ring, tmp_path: P
         first[2]._replace(reference="13", name="李四"),
         first[3]._replace(reference="14", account="9900019999999999999"),
     ]
-    live.folder.put("f2.xml", wrapped(pain001(again, "R0002"), ring.bureau))
+    live.folder.put("f2.xml", wrapped(pain001(again, "R0002"), ring.bureau, reference="R0002"))
     (name,) = live.folder.wait(1)
     assert [row.status for row in told_iso(live.folder.take(name))] == ["RJCT", "ACCC", "ACCC", "ACCC"]
     assert live.books()["failed"]["by_verdict"] == {"CARD_LOST": 3, "CARD_REPLACING": 1, "NAME_MISMATCH": 1}

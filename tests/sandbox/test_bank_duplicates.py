@@ -87,7 +87,7 @@ def test_key_is_the_file_name(start_bank: StartBank, ring: Ring) -> None:
     live = start_bank(answers=_answers(DuplicateAnswer.ERROR, duplicate_key="name"))
     live.folder.put("f1.xml", wrapped(pain001(pays(2)), ring.bureau))
     _take(live.folder)
-    live.folder.put("f1.xml", wrapped(pain001(pays(2, 11), "R0002"), ring.bureau))
+    live.folder.put("f1.xml", wrapped(pain001(pays(2, 11), "R0002"), ring.bureau, reference="R0002"))
     (refusal,) = _take(live.folder)
     assert group(refusal) == ("R0002", "RJCT", "DUPL")
     live.folder.put("f2.xml", wrapped(pain001(pays(2)), ring.bureau))

@@ -34,7 +34,7 @@ def _sent(live: Live, ring: Ring, count: int = 10, reference: str = "R0001", fir
     """Send a file and return what was paid for, reference by reference."""
     payments = pays(count, first)
     if live.code == "BANKA":
-        live.folder.put(f"{reference}.xml", wrapped(pain001(payments, reference), ring.bureau))
+        live.folder.put(f"{reference}.xml", wrapped(pain001(payments, reference), ring.bureau, reference=reference))
     else:
         payload = standard(payments, reference)
         live.folder.put(f"{reference}.txt", payload, cms(payload, ring.bureau))
