@@ -40,7 +40,7 @@ IN, OUT = "in", "out"
 TAKEN = f"{IN}/done"
 TEMPORARY = ".tmp"
 #: How long a bank gets to bring the seal of a payload that lies there without one, before it is taken in unsealed.
-SEAL_WAIT_S = 5
+SEAL_WAIT_S = 10
 
 
 def routes(seal: Seal | None) -> Routes:
@@ -49,7 +49,7 @@ def routes(seal: Seal | None) -> Routes:
 
     def fetch(context: Context) -> Route[Fetched]:
         """Take in what lies in ``out/``, and put aside what is archived with us."""
-        return _fetch(suffix if context.bank.sealed else "")
+        return fetch_from(OUT, suffix if context.bank.sealed else "")
 
     return Routes(submit=submit, inquire=inquire, fetch=fetch)
 
@@ -102,16 +102,20 @@ def _looked_for(document: SealedDocument) -> Route[bool]:
     return False
 
 
-def _fetch(suffix: str) -> Route[Fetched]:
-    """``suffix`` is that of detached seals, empty where the format has none."""
-    names = _names((yield List(OUT)))
+def fetch_from(folder: str, suffix: str) -> Route[Fetched]:
+    """Take in what lies in ``folder``, oldest first, and put aside what is archived with us.
+
+    ``suffix`` is that of detached seals, empty where the format has none. A payload that still has no seal after a
+    while is taken in without one: the door keeps it and says why, which is better than a file that lies there unseen.
+    """
+    names = _names((yield List(folder)))
     payloads = [name for name in names if not (suffix and name.endswith(suffix))]
     if suffix and any(name + suffix not in names for name in payloads):
         yield Wait(SEAL_WAIT_S)
-        names |= _names((yield List(OUT)))
+        names |= _names((yield List(folder)))
     count = 0
     for name in payloads:
-        path = f"{OUT}/{name}"
+        path = f"{folder}/{name}"
         seal_path = path + suffix if suffix and name + suffix in names else ""
         if not (yield Get(path, name, seal_path)):
             continue

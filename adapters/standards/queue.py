@@ -7,16 +7,14 @@ bank speaks by itself or a person asks it. Claiming NotFound would let the same 
 
 from __future__ import annotations
 
+from adapters.standards.filedrop import fetch_from
 from gateway.core.bank import (
     Asked,
     Context,
     Detached,
     DocKind,
-    Done,
     Fetched,
     Found,
-    Get,
-    List,
     NotFound,
     Publish,
     Route,
@@ -35,7 +33,8 @@ def routes(seal: Seal | None) -> Routes:
 
     def fetch(context: Context) -> Route[Fetched]:
         """Take what waits in the bank's queue; acknowledge what is archived with us."""
-        return _fetch(bank_in(context.bank.code), suffix if context.bank.sealed else "")
+        # A message looks like a file with its seal beside it, so the folder's way of taking them is this one too.
+        return fetch_from(bank_in(context.bank.code), suffix if context.bank.sealed else "")
 
     return Routes(submit=submit, inquire=inquire, fetch=fetch)
 
@@ -52,14 +51,3 @@ def inquire(document: SealedDocument, context: Context) -> Route[Found | NotFoun
         raise InDoubt("a queue cannot be looked into: ask the bank", where=document.reference)
     yield from submit(document, context)
     return Asked()
-
-
-def _fetch(queue: str, suffix: str) -> Route[Fetched]:
-    count = 0
-    for entry in (yield List(queue)):
-        path = f"{queue}/{entry.name}"
-        # The seal travels in the message's headers; the wire gives it under the payload's name with the seal's suffix.
-        if (yield Get(path, entry.name, path + suffix if suffix else "")):
-            count += 1
-            yield Done(path)
-    return Fetched(count)
