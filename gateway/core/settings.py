@@ -51,7 +51,6 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bus_certificate: str = ""
     bus_key: str = ""
     incomplete_run_minutes: Annotated[int, Meta(ge=1, le=60 * 24 * 31)] = 60 * 24
-    document_page_lines: Annotated[int, Meta(ge=100, le=100_000)] = 5_000
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
@@ -151,11 +150,6 @@ def check_production(gateway: Gateway, banks: Iterable[Bank]) -> None:
             raise Refused("in production every Document is sealed", where=f"bank {bank.code}: sealed")
 
 
-def limits_of(bank: Bank, adapter: Adapter) -> Limits:
-    """What fits at this Bank: its own limits, or its format's."""
-    return bank.limits or adapter.limits
-
-
 def _check_limits(limits: Limits, adapter: Adapter) -> None:
     check_limits(limits)
     for name in FORMAT_LIMITS:
@@ -171,7 +165,8 @@ def _check_agreement(bank: Bank) -> None:
         if isinstance(value, int) and not isinstance(value, bool) and value < 0:
             raise Refused("cannot be negative", code=Code.RANGE, where=f"agreement.{name}")
     if agreement.inquiry_interval_minutes < 1:
-        raise Refused("at least one minute between two inquiries", code=Code.RANGE, where="agreement.inquiry_interval_minutes")  # fmt: skip
+        what = "at least one minute between two inquiries"
+        raise Refused(what, code=Code.RANGE, where="agreement.inquiry_interval_minutes")
     if bool(agreement.duplicate_key) is (agreement.duplicate_answer is DuplicateAnswer.NO_DEDUPE):
         what = (
             "the bank answers repeats, but nothing says what makes a Document a repeat"

@@ -1,0 +1,143 @@
+"""The command line: the only composition root. Commands are loaded when they are called, so that ``sheyin --help`` stays fast.
+
+A new command is one row of ``COMMANDS`` and a function (or a cyclopts App with sub-commands) in a module of its own::
+
+    Command("status", "gateway.cli.status:status", LOOK, "How a run stands."),
+
+The function's docstring and annotations are its help (``Parameters`` in NumPy's style); it takes ``as_json: AsJson = False`` and
+``config: ConfigPath = None`` from ``output`` where they apply, speaks through ``output.Output`` and returns an ``output.Exit`` (or None for OK).
+It raises SheyinError; ``main`` tells it and turns it into the exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+BEGIN, OPERATE, LOOK, FILES, DEVELOP = "Begin", "Operate", "Look", "Files without a ledger", "Develop"
+
+
+class Command(NamedTuple):
+    """One row of the table of commands."""
+
+    name: str
+    place: str  # "module:function", imported when it is called
+    group: str
+    sentence: str
+
+
+COMMANDS = (
+    Command("init", "gateway.cli.init:init", BEGIN, "Write a commented configuration to begin with."),
+    Command("pki", "gateway.cli.pki:app", BEGIN, "Throwaway keys for trials."),
+    Command("banks", "gateway.cli.banks:banks", LOOK, "Every installed format, and the configured banks."),
+    Command("keys", "gateway.cli.keys:keys", LOOK, "Keys and pinned certificates, and when they end."),
+    Command(
+        "topology", "gateway.cli.topology:topology", OPERATE, "Exchanges and queues: print, check or declare them."
+    ),
+    Command("encode", "gateway.cli.encode:encode", FILES, "Instructions in JSON lines → a bank's documents."),
+    Command("inspect", "gateway.cli.inspect:inspect", FILES, "Decode, verify and explain any document."),
+    Command("schemas", "gateway.cli.schemas:schemas", DEVELOP, "Write, or check, every generated file."),
+)
+_GLOBAL = ("--config", "--json")
+
+
+def build(commands: Sequence[Command] = COMMANDS) -> App:
+    """The application. Nothing of a command but its row is loaded."""
+    from cyclopts import App, Group
+
+    from gateway.cli.output import EXIT_SENTENCES
+
+    codes = " · ".join(f"{int(code)} {sentence}" for code, sentence in EXIT_SENTENCES.items() if code < 70)
+    app = App(
+        name="sheyin",
+        help="社银网关 Sheyin: the payments gateway between a social-insurance bureau and its banks.",
+        help_epilogue=f"Exit codes: {codes}",
+        version=_version,
+        help_format="plaintext",
+        default_parameter=None,
+    )
+    order = {
+        group: Group(group, sort_key=number) for number, group in enumerate((BEGIN, OPERATE, LOOK, FILES, DEVELOP))
+    }
+    for command in commands:
+        app.command(command.place, name=command.name, group=order[command.group], help=command.sentence)
+    return app
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code, having told every error."""
+    tokens = _hoisted(sys.argv[1:] if tokens is None else list(tokens))
+    as_json = "--json" in tokens[: tokens.index("--") if "--" in tokens else None]
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's charset lacks must not end a command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    return _guarded(tokens, as_json)
+
+
+def _guarded(tokens: list[str], as_json: bool) -> int:
+    from cyclopts.exceptions import CycloptsError
+
+    from gateway.cli.output import USAGE_ADVICE, Exit, Output, complain, error_document, report
+    from gateway.core.errors import Code, SheyinError
+
+    try:
+        result = build()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return result if isinstance(result, int) else Exit.OK
+    except SheyinError as error:
+        return report(error, as_json=as_json)
+    except CycloptsError as error:
+        what = _usage(error, tokens)
+        if as_json:
+            Output(as_json=True).json(error_document(Code.SCHEMA, "command line", what))
+        else:
+            complain(Code.SCHEMA, "the command line", what, USAGE_ADVICE)
+        return Exit.REFUSED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = None  # nothing more is flushed at exit
+        return Exit.OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except Exception:  # noqa: BLE001 - a fault of ours has an exit code of its own, so that no check reads it as a difference
+        import traceback
+
+        traceback.print_exc()
+        return Exit.FAULT
+
+
+def _usage(error: Exception, tokens: list[str]) -> str:
+    """The parser's sentence; for an unknown command our own, because the parser would load every command to find a near one."""
+    from cyclopts.exceptions import UnknownCommandError
+
+    if isinstance(error, UnknownCommandError):
+        import difflib
+
+        names = [command.name for command in COMMANDS]
+        word = next((token for token in tokens if not token.startswith("-")), "")
+        near = difflib.get_close_matches(word, names, 1)
+        return f"there is no command {word!r}" + (f"; did you mean {near[0]}?" if near else "")
+    return " ".join(str(error).split())
+
+
+def _hoisted(tokens: list[str]) -> list[str]:
+    """``sheyin --config X --json banks`` is ``sheyin banks --config X --json``: options of every command may stand before it."""
+    given: list[str] = []
+    while tokens and tokens[0].partition("=")[0] in _GLOBAL:
+        count = 2 if tokens[0] == "--config" else 1
+        given, tokens = given + tokens[:count], tokens[count:]
+    end = tokens.index("--") if "--" in tokens else len(tokens)
+    return [*tokens[:end], *given, *tokens[end:]] if tokens else given
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("sheyin")
+    except PackageNotFoundError:
+        return "not installed"
