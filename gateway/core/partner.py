@@ -15,7 +15,7 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
 
     bank: Bank
     adapter: Adapter
-    calendar: Mapping[int, Year] = CHINA
+    calendar: Mapping[int, Year] = msgspec.field(default_factory=lambda: CHINA)
 
     @property
     def limits(self) -> Limits:

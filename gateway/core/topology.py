@@ -111,6 +111,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
+#: Alerts are not a payer's: they wait in a queue of this pseudo-payer, for whatever pages the people on duty.
+OPERATIONS = "OPERATIONS"
+
+
 def matches(pattern: str, key: str) -> bool:
     """Topic matching as AMQP 0-9-1 defines it: ``*`` is exactly one word, ``#`` is zero or more."""
     ends = {0}  # how many words of the key the pattern so far can have eaten
@@ -149,7 +153,7 @@ def topology(payers: Iterable[str] = (), amqp_banks: Iterable[str] = ()) -> Topo
     Raises Refused (POLICY) for a name that could be read as part of a routing key or pattern.
     """
     queues = [Queue(name=INTAKE, bindings=tuple(Binding(exchange=DISBURSEMENT, key=key) for key in INTAKE_KEYS))]
-    for payer in _names("payer", payers):
+    for payer in _names("payer", {*payers, OPERATIONS}):
         queues.append(Queue(name=payer_queue(payer), bindings=(Binding(exchange=EVENTS, key=f"{payer}.#"),)))
     for code in _names("bank", amqp_banks):
         for name in (bank_out(code), bank_in(code)):

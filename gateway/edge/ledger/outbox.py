@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from gateway.core.contracts import Alert, InstructionNotice, RunCancelRefused, RunClosed, RunRejected, Share
 from gateway.core.ledger import Meta
 from gateway.core.states import RUN, RunEvent, RunState, step
+from gateway.core.topology import OPERATIONS
 from gateway.edge.ledger import audit, control
 from gateway.edge.ledger.engine import Tx
 from gateway.edge.ledger.events import emit, notices
-
-#: Alerts are the bureau's own: they go to every listener of this pseudo-payer.
-OPERATIONS = "OPERATIONS"
 
 
 def outbox_page(tx: Tx, most: int) -> list[tuple[int, str, str, bytes]]:

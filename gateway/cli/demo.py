@@ -1,0 +1,258 @@
+"""``sheyin demo``: the reference month, June 2015, from the payer's first message to the second payment, with nothing but Python.
+
+The stages are the production ones. Only the bus (in process), the ledger (SQLite in a folder), the clock (virtual) and the banks (sandbox, in a
+process of their own) are those of a trial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import resource
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.cli.assembly import Gateway, Role, open_gateway
+from gateway.cli.town import Setting, Town, town
+from gateway.core import contracts
+from gateway.core.calendar import CHINA_TIME
+from gateway.core.errors import Halt
+from gateway.core.ports import Message
+from gateway.core.states import RunState
+from gateway.core.topology import payer_queue
+from gateway.edge.bus_local import LocalBus
+from gateway.edge.clock import ManualClock
+from gateway.edge.ledger import actors, migrate
+from gateway.edge.supervisor import Supervisor
+from gateway.sandbox.failures import APPROVER, VERIFIER
+from gateway.sandbox.month import PAYER, Month, generate
+
+START = dt.datetime(2015, 6, 11, 9, 0, tzinfo=CHINA_TIME)
+_POLL_S = 0.1
+_MAKER, _CHECKER = VERIFIER, APPROVER
+#: Longer than this without any progress, and the demo says where it stands instead of waiting for ever.
+_STALL_S = 120.0
+
+
+class Told:
+    """The payer's side: what its queue told it, counted."""
+
+    def __init__(self) -> None:
+        self.by_type: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+
+    async def listen(self, bus: LocalBus) -> None:
+        """Read the payer's queue for ever."""
+        results = msgspec.json.Decoder(contracts.PaymentResults)
+        async with aclosing(bus.consume(payer_queue(PAYER), 8)) as deliveries:
+            async for delivery in deliveries:
+                found = msgspec.json.decode(delivery.message.body, type=contracts.Envelope)
+                self.by_type[found.type] += 1
+                if found.type == "payment.results":
+                    self.outcomes.update(result.outcome for result in results.decode(found.data).results)
+                await delivery.ack()
+
+
+class Story:
+    """The month, step by step. ``say(what, done, whole)`` shows progress."""
+
+    def __init__(self, town: Town, gateway: Gateway, bus: LocalBus, clock: ManualClock, month: Month, say: Callable[[str, int, int], None]) -> None:
+        self.town, self.gateway, self.bus, self.clock, self.month, self.say = town, gateway, bus, clock, month, say
+        self.ledger = gateway.ledger
+        self.told = Told()
+        self.marks: dict[str, float] = {}
+
+    async def play(self) -> dict[str, Any]:
+        """All of it; returns the figures."""
+        started = time.perf_counter()
+        await self._people()
+        await self._publish()
+        await self._release(self.month.run_id)
+        self.clock.advance_to(dt.datetime.combine(self.month.header.pay_date, dt.time(8, 35), CHINA_TIME))
+        await self._paid(self.month.run_id, self.month.header.count)
+        self._mark("first payment", started)
+        second = await self._second()
+        self._mark("second payment", started)
+        seconds = time.perf_counter() - started
+        return await self._figures(seconds, second)
+
+    def _mark(self, what: str, started: float) -> None:
+        self.marks[what] = round(time.perf_counter() - started, 2)
+
+    async def _people(self) -> None:
+        """Two demo Actors; outside the demo each has a secret of their own."""
+        for actor, role in ((_MAKER, actors.MAKER), (_CHECKER, actors.CHECKER)):
+            await self.ledger.add_actor("demo", actor, actor, frozenset({role}), f"{actor}: no secret in a demo")
+
+    async def _publish(self) -> None:
+        """The payer's side: header and chunks, while intake is taking them."""
+        header = self.month.header
+        for number, message in enumerate(self.month.messages()):
+            while await self.bus.depth("gateway.intake") > 16:
+                await asyncio.sleep(0.005)
+            await self._send(message)
+            self.say("published and recorded", min(number * contracts.CHUNK_MAX, header.count), header.count)
+        await self._until("accepted", header.count, lambda: self._in_state(self.month.run_id, RunState.ACCEPTED))
+
+    async def _send(self, message: Message) -> None:
+        found = msgspec.json.decode(message.body, type=contracts.Envelope)
+        await self.bus.publish("disbursement", found.type, message)
+
+    async def _release(self, run_id: str) -> dict[str, Any]:
+        body = await self.ledger.propose_release(_MAKER, run_id, PAYER)
+        await self.ledger.approve_release(_CHECKER, run_id, PAYER)
+        self.gateway.bell.ring()
+        return body
+
+    async def _in_state(self, run_id: str, state: RunState) -> int:
+        status = await self.ledger.status(run_id, PAYER)
+        return 1 if status and status["state"] == state else 0
+
+    async def _paid(self, run_id: str, count: int) -> None:
+        """Until every payment of a Run has its result and the Run is closed."""
+
+        async def told() -> int:
+            status = await self.ledger.status(run_id, PAYER)
+            if status is None:
+                return 0
+            if status["state"] == RunState.CLOSED:
+                return count + 1
+            parts = Counter[str]()
+            for by_part in status["own"].values():
+                parts.update({part: n for part, (n, _) in by_part.items()})
+            return min(count, parts["paid"] + parts["failed"] + parts["returned"] + parts["refused"])
+
+        await self._until("paid", count + 1, told)
+
+    async def _until(self, what: str, whole: int, progress: Callable[[], Awaitable[int]]) -> None:
+        last, since = -1, time.monotonic()
+        target = 1 if what == "accepted" else whole
+        while (done := await progress()) < target:
+            if done != last:
+                last, since = done, time.monotonic()
+            elif time.monotonic() - since > _STALL_S:
+                raise Halt(f"nothing has moved for {_STALL_S:.0f} s while waiting for: {what}")
+            self.say(what, min(done, whole - 1), whole - 1 if what == "paid" else whole)
+            await asyncio.sleep(_POLL_S)
+        self.say(what, whole, whole)
+
+    async def _second(self) -> dict[str, int]:
+        """The payer orders the second payment of what can be mended; the same two people release it."""
+        self.clock.advance_to(dt.datetime.combine(self.month.second_pay_date, dt.time(9, 0), CHINA_TIME))
+        orders = self.month.repayments()
+        for number, order in enumerate(orders):
+            message_id = f"repay-{number}"
+            body = contracts.encode("instruction.repay", order, id=message_id, source=PAYER, time=self.clock.now())
+            await self._send(Message(message_id=message_id, body=body))
+        runs: list[dict[str, Any]] = []
+
+        async def gathered() -> int:
+            nonlocal runs
+            runs = [run for run in await self.ledger.list_runs() if run["kind"] == "second_payment"]
+            totals = await self.ledger.totals()
+            return totals.get("new", {}).get("count", 0) + self.told.by_type["instruction.repay_refused"]
+
+        await self._until("second payments ordered", len(orders), gathered)
+        found = Counter[str]()
+        for run in runs:
+            body = await self._release(run["run_id"])
+            await self._paid(run["run_id"], body["count"])
+            status = await self.ledger.status(run["run_id"], PAYER)
+            for by_part in (status or {})["own"].values():
+                found.update({part: n for part, (n, _) in by_part.items()})
+        return {"attempted": found["ordered"], "paid": found["paid"], "failed": found["failed"]}
+
+    async def _figures(self, seconds: float, second: dict[str, int]) -> dict[str, Any]:
+        report = await self.ledger.report(self.month.run_id, PAYER)
+        status = await self.ledger.status(self.month.run_id, PAYER) or {}
+        by_state, by_verdict = Counter[str](), Counter[str]()
+        for part in report["first"]:
+            by_state[part["state"]] += part["count"]
+            if part["state"] != "paid":
+                by_verdict[part["verdict"]] += part["count"]
+        faults = await self.ledger.faults()
+        audit_broken = [fault for fault in faults if "audit chain" in fault]
+        banks = self.town.banks.usage()
+        return {
+            "payments": self.month.header.count,
+            "amount_fen": self.month.header.total,
+            "first": {"paid": by_state["paid"], "failed": by_state["failed"], "by_verdict": dict(by_verdict)},
+            "second": second,
+            "conserved": not [fault for fault in faults if fault not in audit_broken],
+            "audit_ok": not audit_broken,
+            "seconds": round(seconds, 2),
+            "payments_per_second": round(self.month.header.count / seconds),
+            "peak_rss_mib": {
+                "gateway": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+                "banks": banks.peak_rss_mib,
+            },
+            "banks": self._banks(status),
+            "marks": self.marks,
+            "told": dict(self.told.outcomes),
+            "conservation": report["conservation"],
+            "by_district": _by_district(report["first"]),
+            "faults": faults,
+        }
+
+    def _banks(self, status: dict[str, Any]) -> list[dict[str, Any]]:
+        documents, payments = Counter[str](), Counter[str]()
+        for document in status.get("documents", []):
+            documents[document["bank"]] += 1
+            payments[document["bank"]] += document["count"]
+        return [
+            {
+                "code": bank.code, "name": bank.name_zh, "format": bank.adapter, "wire": str(bank.wire), "documents": documents[bank.code],
+                "payments": payments[bank.code],
+            }
+            for bank in self.town.config.banks
+        ]  # fmt: skip
+
+
+def _by_district(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        figures = found.setdefault(row["district"], {"paid": 0, "failed": 0, "minor": 0})
+        if row["state"] in figures:
+            figures[row["state"]] += row["count"]
+        figures["minor"] += row["minor"] if row["state"] == "paid" else 0
+    return found
+
+
+async def play(folder: Path, payments: int, say: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Set the town up in ``folder``, play the month, return its figures."""
+    month = generate(payments)
+    clock = ManualClock(START)
+    say("keys and banks", 0, 1)
+    with town(folder, month, Setting()) as place:
+        say("keys and banks", 1, 1)
+        place.config.data_dir.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(migrate.upgrade, place.config.ledger_url())
+        bus = LocalBus(place.config.topology(), clock=clock)
+        async with open_gateway(place.config, clock, bus) as gateway:
+            story = Story(place, gateway, bus, clock, month, say)
+            supervisor = Supervisor()
+            gateway.supervise(supervisor, Role, poll_s=_POLL_S)
+            supervisor.add("payer", lambda: story.told.listen(bus))
+            supervisor.start()
+            try:
+                return await story.play()
+            finally:
+                await supervisor.stop()
+                await bus.close()
+
+
+def workspace(keep: Path | None) -> tuple[Path, Callable[[], None]]:
+    """The demo's folder, and what to do with it afterwards: a given one is kept, a temporary one removed."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        return keep, lambda: None
+    folder = Path(tempfile.mkdtemp(prefix="sheyin-demo-"))
+    return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
