@@ -25,6 +25,8 @@ from gateway.sandbox.doors import Arrival, Outgoing, pause
 
 TIMEOUT_S = 10.0
 AGAIN_S = 0.5
+#: The bank's own words that are finer than the wire's.
+_KINDS = {"refusal": "receipt", "pending": "result", "contradiction": "result"}
 
 
 class AmqpDoor:
@@ -55,9 +57,13 @@ class AmqpDoor:
         seal = base64.b64decode(headers["seal"]) if headers.get("seal") else None
         return Arrival(headers.get("name", ""), message.body, seal, message)
 
-    async def aside(self, arrival: Arrival, *, keep: bool) -> None:
-        """Acknowledge; a lost one is acknowledged too, that is what makes it lost."""
-        await cast(AbstractIncomingMessage, arrival.token).ack()
+    async def aside(self, arrival: Arrival, *, keep: bool) -> bool:
+        """Acknowledge; a lost one is acknowledged too, that is what makes it lost. False: it will be delivered again."""
+        try:
+            await cast(AbstractIncomingMessage, arrival.token).ack()
+        except (aio_pika.exceptions.AMQPError, RuntimeError, ConnectionError):
+            return False
+        return True
 
     async def hand_over(self, outgoing: Outgoing) -> bool:
         """Publish, confirmed by the broker; False if it was not."""
@@ -65,7 +71,7 @@ class AmqpDoor:
             return False
         headers = {
             "name": outgoing.name,
-            "kind": outgoing.kind,
+            "kind": _KINDS.get(outgoing.kind, outgoing.kind),
             "reference": outgoing.reference,
             "digest": hashlib.sha256(outgoing.payload).hexdigest(),
         }

@@ -57,7 +57,7 @@ class Counterpart:
         if self._books.unfinished(arrival.name, digest):
             return True  # booked before a crash; only the putting aside is missing
         self.counts["files"] += 1
-        nth = self._books.payments_taken() + 1
+        nth = self._books.files_seen() + 1
         faulty = faults.touches(self.config.faults, nth)
         try:
             if len(arrival.payload) > BYTES_MAX:
@@ -86,7 +86,7 @@ class Counterpart:
 
     def slow_s(self) -> float:
         """How long the next file waits before it is looked at."""
-        nth = self._books.payments_taken() + 1
+        nth = self._books.files_seen() + 1
         return self.config.faults.slow_s if faults.touches(self.config.faults, nth) else 0.0
 
     def _take(self, arrival: Arrival, digest: str, opened: Opened, order: Order, *, faulty: bool) -> None:

@@ -212,10 +212,11 @@ class Books:
         ]
         return tuple(sorted({(answer.first, answer.last) for todo, answer in planned if todo == answer.times}))
 
-    def payments_taken(self) -> int:
-        """How many payment files were booked, overwritten or lost so far."""
-        query = "SELECT count(*) FROM document WHERE standing IN (?, ?, ?)"
-        return int(self._db.execute(query, (Standing.BOOKED, Standing.OVERWRITTEN, Standing.LOST)).fetchone()[0])
+    def files_seen(self) -> int:
+        """How many files other than inquiries have come so far, whatever became of them."""
+        return int(
+            self._db.execute("SELECT count(*) FROM document WHERE standing <> ?", (Standing.ASKED,)).fetchone()[0]
+        )
 
     def lines(self, first: int, last: int) -> Iterator[Booked]:
         """Booked lines by row, in order."""

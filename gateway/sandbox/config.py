@@ -74,7 +74,8 @@ class Answers(_Strict, frozen=True):
 
 
 class Faults(_Strict, frozen=True):
-    """What goes wrong on request. Everything is off by default; ``documents`` limits it to the n-th payment files (1-based)."""
+    """What goes wrong on request. Everything is off by default; ``documents`` limits what concerns files to the n-th that
+    come (1-based, inquiries not counted)."""
 
     documents: tuple[int, ...] = ()
     drop: Literal["", "file", "answers"] = ""  # take the file and lose it unbooked; or book it and never speak of it
@@ -92,6 +93,8 @@ class Faults(_Strict, frozen=True):
     file_refusal: str = (
         ""  # a Verdict's name: after the receipt, the whole file is refused for it and nothing is booked
     )
+    sftp_cut_bytes: int = 0  # once, an upload's connection breaks after so many bytes
+    sftp_lost_replies: int = 0  # this many renames are done, and the connection breaks before the reply
     then_correct: bool = False  # after each faulty result the correct one follows
 
 

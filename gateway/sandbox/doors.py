@@ -39,8 +39,8 @@ class Door(Protocol):
         """A file that is wholly there, or None if there is none now."""
         ...
 
-    async def aside(self, arrival: Arrival, *, keep: bool) -> None:
-        """It is in the books (or, with ``keep`` false, lost on purpose)."""
+    async def aside(self, arrival: Arrival, *, keep: bool) -> bool:
+        """It is in the books (or, with ``keep`` false, lost on purpose): put it aside. False if that failed and it will come again."""
         ...
 
     async def hand_over(self, outgoing: Outgoing) -> bool:

@@ -48,7 +48,7 @@ class FolderDoor:
                 return Arrival(name, payload, seal, None)
         return None
 
-    async def aside(self, arrival: Arrival, *, keep: bool) -> None:
+    async def aside(self, arrival: Arrival, *, keep: bool) -> bool:
         """Move it, with its seal, to ``done/``."""
         for name in (arrival.name, arrival.name + SEAL_SUFFIX):
             path = self._in / name
@@ -56,6 +56,7 @@ class FolderDoor:
                 path.replace(self._done / name)
             else:
                 path.unlink(missing_ok=True)
+        return True
 
     async def hand_over(self, outgoing: Outgoing) -> bool:
         """Write it into ``out/``; not while an earlier copy under that name still lies there."""

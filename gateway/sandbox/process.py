@@ -87,8 +87,8 @@ class _Desk:
                     return
             async with self._turn:
                 keep = await asyncio.to_thread(self.bank.receive, arrival)
-                await self._door.aside(arrival, keep=keep)
-                await asyncio.to_thread(self.bank.put_aside, arrival)
+                if await self._door.aside(arrival, keep=keep):
+                    await asyncio.to_thread(self.bank.put_aside, arrival)
 
     async def give(self) -> None:
         """Answers out, in the order in which they are due."""
@@ -118,7 +118,7 @@ def door(config: SandboxBank, spoken: Side, stop: asyncio.Event) -> Door:
         return FolderDoor(Path(config.wire.directory), detached=detached)
     if isinstance(config.wire, AmqpWire):
         return AmqpDoor(config.wire, code=config.code, stop=stop)
-    return SftpDoor(config.wire, user=config.customer, detached=detached)
+    return SftpDoor(config.wire, config.faults, user=config.customer, detached=detached)
 
 
 class _Eof(asyncio.Protocol):

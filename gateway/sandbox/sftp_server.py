@@ -6,10 +6,11 @@ Renaming never replaces a file, in either way that a client may ask for it: a ba
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import asyncssh
 
-from gateway.sandbox.config import SftpWire
+from gateway.sandbox.config import Faults, SftpWire
 from gateway.sandbox.doors import Arrival, Outgoing
 from gateway.sandbox.folder_side import FolderDoor
 
@@ -17,8 +18,9 @@ from gateway.sandbox.folder_side import FolderDoor
 class SftpDoor:
     """The folder door, reached over SFTP."""
 
-    def __init__(self, wire: SftpWire, *, user: str, detached: bool) -> None:
+    def __init__(self, wire: SftpWire, faults: Faults, *, user: str, detached: bool) -> None:
         self._wire = wire
+        self._breaks = _Breaks(faults.sftp_cut_bytes, faults.sftp_lost_replies)
         self._user = wire.user or user
         self._folder = FolderDoor(Path(wire.directory), detached=detached)
         self._server: asyncssh.SSHAcceptor | None = None
@@ -30,7 +32,7 @@ class SftpDoor:
         root = self._wire.directory
 
         def session(channel: asyncssh.SSHServerChannel[bytes]) -> _Files:
-            return _Files(channel, chroot=root.encode())
+            return _Files(channel, root.encode(), self._breaks)
 
         self._server = await asyncssh.listen(
             self._wire.host,
@@ -48,9 +50,9 @@ class SftpDoor:
         """As the folder."""
         return await self._folder.next()
 
-    async def aside(self, arrival: Arrival, *, keep: bool) -> None:
+    async def aside(self, arrival: Arrival, *, keep: bool) -> bool:
         """As the folder."""
-        await self._folder.aside(arrival, keep=keep)
+        return await self._folder.aside(arrival, keep=keep)
 
     async def hand_over(self, outgoing: Outgoing) -> bool:
         """As the folder."""
@@ -77,8 +79,37 @@ class _Gate(asyncssh.SSHServer):
         return username == self._user and key.public_data in self._keys
 
 
+class _Breaks:
+    """How often the connection still breaks, over all sessions."""
+
+    def __init__(self, cut_bytes: int, lost_replies: int) -> None:
+        self.cut_bytes = cut_bytes
+        self.lost_replies = lost_replies
+
+
 class _Files(asyncssh.SFTPServer):
-    """asyncssh's server, except that a rename never replaces."""
+    """asyncssh's server, except that a rename never replaces, and that the connection breaks where it was asked to."""
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], root: bytes, breaks: _Breaks) -> None:
+        super().__init__(channel, chroot=root)
+        self._breaks = breaks
+        self._written = 0
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        self._written += len(data)
+        if self._breaks.cut_bytes and self._written > self._breaks.cut_bytes:
+            self._breaks.cut_bytes = 0
+            self._break()
+        return cast(int, super().write(file_obj, offset, data))
+
+    def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        super().rename(oldpath, newpath)
+        if self._breaks.lost_replies:
+            self._breaks.lost_replies -= 1
+            self._break()
 
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
         self.rename(oldpath, newpath)
+
+    def _break(self) -> None:
+        self.channel.get_connection().abort()

@@ -7,7 +7,9 @@ import base64
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 import aio_pika
 import asyncssh
@@ -15,7 +17,17 @@ import pytest
 
 from gateway.core.topology import topology
 from gateway.sandbox.config import save
-from gateway.sandbox.runner import AmqpWire, BanksFailed, FolderWire, Running, Sandbox, SandboxBank, SftpWire, banks
+from gateway.sandbox.runner import (
+    AmqpWire,
+    BanksFailed,
+    Faults,
+    FolderWire,
+    Running,
+    Sandbox,
+    SandboxBank,
+    SftpWire,
+    banks,
+)
 from tests.sandbox.bureau import (
     CUSTOMER,
     Ring,
@@ -79,6 +91,37 @@ async def test_sftp(start_bank: StartBank, ring: Ring, tmp_path: Path) -> None:
         assert sorted(map(str, await client.listdir("/../.."))) == sorted(map(str, await client.listdir("/")))
 
 
+async def test_sftp_breaks_on_request(start_bank: StartBank, ring: Ring, tmp_path: Path) -> None:
+    """Once the connection breaks in an upload, once after a rename that was done; then it serves as ever."""
+    faults = Faults(sftp_cut_bytes=1_000, sftp_lost_replies=1)
+    live = start_bank("standard_file", wire=_sftp(tmp_path), faults=faults)
+    port = live.running.ready["BANKB"]["port"]
+    payload = standard(pays(100))
+    seal = cms(payload, ring.bureau)
+
+    async def step(name: str, data: bytes, final: str = "") -> None:
+        known, key = str(tmp_path / "known"), [str(tmp_path / "client")]
+        async with (
+            asyncssh.connect(
+                "127.0.0.1", port, username=CUSTOMER, config=None, agent_path=None, known_hosts=known, client_keys=key
+            ) as connection,
+            connection.start_sftp_client() as client,
+        ):
+            async with client.open(f"in/{name}", "wb") as file:
+                await file.write(data)
+            if final:
+                await client.rename(f"in/{name}", f"in/{final}")
+
+    with pytest.raises((asyncssh.Error, OSError)):
+        await step("f.txt.tmp", payload)
+    await step("f.txt.p7s", seal[:900])
+    await step("f.txt.p7s", seal)
+    with pytest.raises((asyncssh.Error, OSError)):
+        await step("f.txt.tmp", payload, "f.txt")
+    await asyncio.to_thread(booked, live.running, "BANKB")
+    assert live.books()["paid"]["count"] == 100
+
+
 async def test_sftp_lets_nobody_else_in(start_bank: StartBank, tmp_path: Path) -> None:
     """Another user with the right key, and the right user with another key, stay outside."""
     live = start_bank("standard_file", wire=_sftp(tmp_path))
@@ -97,10 +140,29 @@ async def test_sftp_lets_nobody_else_in(start_bank: StartBank, tmp_path: Path) -
             )
 
 
+def _cut_connections(vhost: str, management: tuple[str, str, str]) -> int:
+    """Have the broker close every connection to a vhost; how many there were."""
+    base, user, password = management
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def ask(method: str, path: str) -> bytes:
+        request = urllib.request.Request(base + path, method=method, headers={"Authorization": f"Basic {token}"})
+        with urllib.request.urlopen(request) as reply:
+            return bytes(reply.read())
+
+    found = json.loads(ask("GET", f"/api/vhosts/{quote(vhost, safe='')}/connections"))
+    for connection in found:
+        ask("DELETE", f"/api/connections/{quote(connection['name'])}")
+    return len(found)
+
+
 @pytest.mark.servers
-async def test_amqp(start_bank: StartBank, ring: Ring, amqp_url: str) -> None:
-    """The bank waits for its queue, takes a message with its seal, and publishes receipt and result with theirs."""
+async def test_amqp(start_bank: StartBank, ring: Ring, amqp_url: str, rabbit_management: tuple[str, str, str]) -> None:
+    """The bank waits for its queue, outlives a cut connection, takes a message with its seal, and publishes receipt and result with theirs."""
     start_bank("standard_file", wire=AmqpWire(url=amqp_url))
+    vhost = unquote(urlsplit(amqp_url).path[1:])
+    while not await asyncio.to_thread(_cut_connections, vhost, rabbit_management):
+        await asyncio.sleep(0.2)
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         exchange = await channel.declare_exchange("banks", aio_pika.ExchangeType.TOPIC, durable=True)
