@@ -30,12 +30,13 @@ class SftpBank:
         self.root = root
         self.odd = Oddities()
         self.port = 0
-        self.open_connections = 0
         self.logins = 0
+        self.tried_logins = 0
         self.requests: list[str] = []
         self._host_key = host_key
         self._client = asyncssh.read_public_key(client_key)
         self._server: asyncssh.SSHAcceptor | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
 
     async def __aenter__(self) -> Self:
         for folder in ("in/done", "out/done"):
@@ -52,10 +53,14 @@ class SftpBank:
 
         class Gate(asyncssh.SSHServer):
             def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-                bank.open_connections += 1
+                self.connection = conn
+                bank._connections.add(conn)
 
             def connection_lost(self, exc: Exception | None) -> None:
-                bank.open_connections -= 1
+                bank._connections.discard(self.connection)
+
+            def auth_completed(self) -> None:
+                bank.logins += 1
 
             def public_key_auth_supported(self) -> bool:
                 return True
@@ -64,11 +69,11 @@ class SftpBank:
                 return True
 
             def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-                bank.logins += 1
+                bank.tried_logins += 1
                 return username == "bureau" and key == bank._client
 
             def validate_password(self, username: str, password: str) -> bool:
-                bank.logins += 1
+                bank.tried_logins += 1
                 return username == "bureau" and password == "open sesame"
 
         self._server = await asyncssh.listen(
@@ -84,14 +89,16 @@ class SftpBank:
         """Stop listening and end every connection."""
         assert self._server is not None
         self._server.close()
-        await self._server.wait_closed()
+        for connection in [*self._connections]:
+            connection.abort()
         await self.settled()
+        await self._server.wait_closed()
 
     async def settled(self) -> None:
         """Wait until no connection is open: whatever was asked for has been done by then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
-                while self.open_connections:
+                while self._connections:
                     await asyncio.sleep(0.005)
 
     def put(self, name: str, data: bytes, age_s: int = 0) -> Path:

@@ -77,7 +77,7 @@ class FolderWire:
         try:
             first = os.fstat(file)
             left = first.st_size
-            while chunk := await self._work.run(os.read, file, CHUNK_BYTES):
+            while left >= 0 and (chunk := await self._work.run(os.read, file, CHUNK_BYTES)):
                 left -= len(chunk)
                 yield chunk
             if left or _changed(os.fstat(file)) != _changed(first):

@@ -132,7 +132,7 @@ class SftpWire:
             file = await step.reply(step.client.open(remote, "rb", encoding=None))
             done = 0
             try:
-                while chunk := await _part(step, file, done):
+                while done <= (before.size or 0) and (chunk := await _part(step, file, done)):
                     done += len(chunk)
                     yield chunk
                 after = await step.reply(file.stat())
@@ -305,6 +305,7 @@ class SftpWire:
             keepalive_interval=options.deadline_s,
         )
         self._client = await self._connection.start_sftp_client()
+        self._used_s = self._clock.monotonic()
         return self._client
 
     def _abandon(self) -> None:
