@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -105,15 +105,18 @@ class AmqpDelivery:
 class AmqpBus:
     """Publishing and consuming on one broker. Make one with `open`; it belongs to one event loop."""
 
-    def __init__(self, url: str, address: str, settings: AmqpSettings, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, nodes: Sequence[tuple[str, str]], settings: AmqpSettings, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.settings = settings
-        self._publishing = Link(url, address, "publishing", settings, tls)
-        self._consuming = Link(url, address, "consuming", settings, tls)
+        self._publishing = Link(nodes, "publishing", settings, tls)
+        self._consuming = Link(nodes, "consuming", settings, tls)
         self._turns = asyncio.Semaphore(settings.in_flight_max)
         self._in_flight: dict[str, asyncio.Event] = {}
         self._channel: AbstractChannel | None = None  # of publish
         self._channel_opening = asyncio.Lock()
-        self._taking: AbstractChannel | None = None  # of take: what it gave out is settled on it
+        # Of take, one for each queue: what it gave out is settled on it, and a queue that is missing closes its own only.
+        self._taking: dict[str, AbstractChannel] = {}
         self._taking_opening = asyncio.Lock()
         self._holding = Backoff(settings.hold_first_s, settings.hold_max_s)
         self._closed = asyncio.Event()
@@ -121,17 +124,18 @@ class AmqpBus:
     @classmethod
     async def open(
         cls,
-        url: str,
-        *,
+        *urls: str,
         settings: AmqpSettings | None = None,
         tls: ssl.SSLContext | None = None,
         plain_allowed: bool = False,
     ) -> Self:
-        """Connect twice. Raises Refused for an address that is not safe (see `check_url`), Unavailable if it is away.
+        """Connect twice. ``urls`` are the nodes of one cluster, tried in turn when one is lost.
 
-        ``tls`` carries the broker's CA and our client certificate; without one, ``amqps`` trusts the system's CAs.
+        Raises Refused for an address that is not safe (see `check_url`), Unavailable if the first is away. ``tls``
+        carries the broker's CA and our client certificate; without one, ``amqps`` trusts the system's CAs.
         """
-        bus = cls(url, check_url(url, plain_allowed=plain_allowed), settings or AmqpSettings(), tls)
+        nodes = [(url, check_url(url, plain_allowed=plain_allowed)) for url in urls]
+        bus = cls(nodes, settings or AmqpSettings(), tls)
         try:
             await bus._publishing.open()
             await bus._consuming.open()
@@ -240,9 +244,9 @@ class AmqpBus:
                 log.warning("consumer.waits", queue=queue, error=error.what)
                 await pause(self._closed, backoff.next_s())
                 continue
-            backoff.reset()
             try:
                 while raw := await inbox.get():
+                    backoff.reset()
                     size = len(raw.body)
                     delivery = AmqpDelivery(self, raw, queue)
                     if size > MESSAGE_BYTES_MAX and queue != DEAD:
@@ -252,6 +256,7 @@ class AmqpBus:
                         yield delivery
             finally:
                 self._consuming.later(channel.close())  # gives back what nobody settled
+            await pause(self._closed, backoff.next_s())
         raise Unavailable(f"{queue}: this bus is closed")
 
     async def _subscribe(
@@ -282,9 +287,9 @@ class AmqpBus:
         """See the port. Raises Missing if there is no such queue, Unavailable."""
         async with bounded(f"take from {queue}", self.settings.call_timeout_s):
             async with self._taking_opening:
-                if self._taking is None or self._taking.is_closed:
-                    self._taking = await self._consuming.channel()
-                channel = self._taking
+                channel = self._taking.get(queue)
+                if channel is None or channel.is_closed:
+                    channel = self._taking[queue] = await self._consuming.channel()
             raw = await (await channel.get_queue(queue, ensure=False)).get(fail=False, timeout=None)
         return AmqpDelivery(self, raw, queue) if raw else None
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 HANG_UP_S = 3.0  # for the goodbye of a connection that we give up; a dead one does not answer
 RETRY_FIRST_S = 0.2
+SETTLED_S = 10.0  # a connection that lasted so long was a good one: its loss is a first one again
 
 
 class Missing(Unavailable):
@@ -102,11 +104,16 @@ def is_loopback(host: str) -> bool:
 
 
 class Link:
-    """One connection, kept up by a task of its own until `close`."""
+    """One connection to one of the cluster's nodes, kept up by a task of its own until `close`.
 
-    def __init__(self, url: str, address: str, name: str, settings: AmqpSettings, tls: ssl.SSLContext | None) -> None:
-        self._url = url
-        self._address = address
+    ``nodes`` are addresses with their passwords and as shown to people (`check_url`); they are tried in turn.
+    """
+
+    def __init__(
+        self, nodes: Sequence[tuple[str, str]], name: str, settings: AmqpSettings, tls: ssl.SSLContext | None
+    ) -> None:
+        self._nodes = itertools.cycle(nodes)
+        self._address = nodes[0][1]
         self._name = name
         self._settings = settings
         self._tls = tls
@@ -206,23 +213,27 @@ class Link:
 
     async def _keep(self, connection: AbstractConnection | None) -> None:
         backoff = Backoff(RETRY_FIRST_S, self._settings.retry_max_s)
+        loop = asyncio.get_running_loop()
         while not self._closed.is_set():
+            began_s = loop.time()
             if connection is None:
                 try:
                     connection = await self._connect()
                 except Unavailable as error:
                     self._away(error.what)
-                    await pause(self._closed, backoff.next_s())
-                    continue
-            backoff.reset()
-            await self._lost.wait()
-            connection = None
+            if connection is not None:
+                await self._lost.wait()
+                connection = None
+                if loop.time() - began_s > SETTLED_S:
+                    backoff.reset()
+            await pause(self._closed, backoff.next_s())
 
     async def _connect(self) -> AbstractConnection:
         settings = self._settings
+        url, self._address = next(self._nodes)
         async with bounded(f"{self._address}: connect", settings.connect_timeout_s):
             connection = await aio_pika.connect(
-                self._url,
+                url,
                 ssl_context=self._tls,
                 client_properties={"connection_name": f"sheyin {self._name}"},
                 heartbeat=settings.heartbeat_s,

@@ -7,7 +7,7 @@ import contextlib
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -81,6 +81,22 @@ async def test_a_foreign_message_is_shown_as_it_is(amqp: AmqpBus, amqp_url: str)
     (letter,) = await letters(amqp)
     assert (letter.reason, letter.queue) == ("POLICY: encoding", INTAKE)
     assert letter.headers["content-encoding"] == "gzip"
+
+
+async def test_what_we_publish_outlives_the_broker(amqp: AmqpBus, amqp_url: str) -> None:
+    """Messages are persistent, carry their time, and dead letters are so too."""
+    for _ in range(2):
+        await amqp.publish(DISBURSEMENT, "run.chunk", message(1))
+    delivery = await amqp.take(INTAKE)
+    assert delivery is not None
+    await delivery.reject("SCHEMA")
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        for name in (INTAKE, DEAD):
+            raw = await (await channel.get_queue(name, ensure=False)).get(timeout=10)
+            assert raw.delivery_mode is aio_pika.DeliveryMode.PERSISTENT
+            assert raw.timestamp is not None
 
 
 async def test_a_body_above_the_cap_never_reaches_the_flow(amqp: AmqpBus, amqp_url: str) -> None:
@@ -218,6 +234,22 @@ def test_addresses_are_shown_without_their_password() -> None:
         assert check_url(f"amqp://{loopback}:1/")
 
 
+async def test_the_next_node_of_the_cluster(amqp_url: str) -> None:
+    """When the node that it was on is lost, a connection goes to the next one."""
+    await declare(amqp_url, TOPOLOGY)
+    async with _in_front(urlsplit(amqp_url).port or 0) as (port, cut):
+        parts = urlsplit(amqp_url)
+        first = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"))
+        bus = await AmqpBus.open(first, amqp_url, settings=QUICK)
+        await bus.publish(DISBURSEMENT, "run.chunk", message(1))
+        cut()
+        await until(lambda: not bus.state().connected)
+        await until(lambda: bus.state().connected)
+        await bus.publish(DISBURSEMENT, "run.chunk", message(2))
+        assert await bus.depth(INTAKE) == 2
+        await bus.close()
+
+
 async def test_a_broker_that_is_not_there() -> None:
     """Opening fails at once, with an error that names the broker and not its password."""
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9") as error:
@@ -234,7 +266,7 @@ async def test_tls(amqp_url: str, tmp_path: Path) -> None:
     subprocess.run(make, check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
-    async with _tls_in_front(urlsplit(amqp_url).port or 0, server) as port:
+    async with _in_front(urlsplit(amqp_url).port or 0, server) as (port, _):
         parts = urlsplit(amqp_url)
         user = parts.netloc.rpartition("@")[0]
         url = urlunsplit(parts._replace(scheme="amqps", netloc=f"{user}@127.0.0.1:{port}"))
@@ -271,20 +303,29 @@ async def _depth_is(bus: AmqpBus, queue: str, count: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _tls_in_front(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A TLS port in front of a plain one."""
+async def _in_front(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """A port in front of the broker's, TLS with ``context``, and what cuts it off for good."""
+    open_now: set[asyncio.StreamWriter] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
-            writer.close()
+        writer.close()
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
+    def cut() -> None:
+        server.close()
+        for writer in open_now:
+            writer.transport.abort()
+
     server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    try:
+        yield server.sockets[0].getsockname()[1], cut
+    finally:
+        cut()

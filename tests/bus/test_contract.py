@@ -215,6 +215,18 @@ async def test_what_is_given_back_comes_again(bus: AnyBus) -> None:
         await again.ack()
 
 
+async def test_what_is_given_back_keeps_its_place(bus: AnyBus) -> None:
+    """It comes before what was behind it: a withdrawal does not overtake the instruction that it withdraws."""
+    await publish(bus, 5)
+    for _ in range(2):
+        taken = [await bus.take(INTAKE) for _ in range(2)]
+        for delivery in taken:
+            assert delivery is not None
+            await delivery.give_back()
+    await until(lambda: _depth_is(bus, 5))
+    assert [one.message_id for one in await drain(bus, INTAKE, 5)] == [f"m-{number}" for number in range(5)]
+
+
 async def test_giving_back_is_not_a_failure(bus: AnyBus) -> None:
     """A ledger that is away for long gives a message back more often than the delivery limit; it is not dead-lettered."""
     await bus.publish(BANKS, "fragile", message(1))
@@ -317,10 +329,14 @@ async def test_take_and_depth(bus: AnyBus) -> None:
 
 
 async def test_a_queue_that_is_missing(bus: AnyBus) -> None:
-    """Asking for it is an error that names it, not a wait; the bus works on."""
+    """Asking for it is an error that names it, not a wait; the bus works on, and what was taken elsewhere can be settled."""
+    await publish(bus, 1)
+    held = await bus.take(INTAKE)
+    assert held is not None
     for ask in (bus.take("no.queue"), bus.depth("no.queue"), anext(consume(bus, "no.queue", 1))):
         with pytest.raises(Unavailable, match=r"no\.queue"):
             await ask
+    await held.ack()
     await publish(bus, 1)
     assert await bus.depth(INTAKE) == 1
 

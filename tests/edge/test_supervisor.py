@@ -233,8 +233,8 @@ async def test_stopping_in_the_middle_of_a_crash_loop(supervisor: Supervisor) ->
     supervisor.add("lane", work)
     supervisor.start()
     await until_state(supervisor, "lane", TaskState.CRASHED, restarts=2)
-    assert await supervisor.stop() == []
     seen = len(runs)
+    assert await supervisor.stop() == []
     await asyncio.sleep(0.1)
     assert len(runs) == seen
     supervisor.add("late", work)
