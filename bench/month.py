@@ -10,6 +10,7 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from bench.installation import Installation, installation, introduce, people, release
 from bench.payer import Payer, WrongOutcome, connected
 from bench.serving import Gateway, Profile, gateway
+from bench.statements import statements
 from bench.usage import Watch, cpu_seconds, watched
 from gateway.core.calendar import CHINA_TIME
 from gateway.sandbox.month import SEED, Month, generate
@@ -76,6 +78,7 @@ def play(
         with (
             gateway(installed.path, installed.environment, folder, profile=profile) as running,
             watched(running.pid) as watch,
+            statements(ledger_url, folder / "serve.sql.txt") if profile else nullcontext(),
         ):
             played = asyncio.run(_play(installed, messages, running, watch, servers, report))
         documents = _check_books(installed)
