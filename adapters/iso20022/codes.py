@@ -10,8 +10,8 @@ The rules, in the order in which they are asked (DESIGN, section 5):
 5. A word or reason that no table has: UNKNOWN, UNKNOWN_CODE, parked; never FAILED.
 6. Verification-of-payee words say nothing about money.
 
-Several reasons: duplicate, then time-out, then the first that names a cause, then "no reason given". An unknown reason beside a
-known cause does not change it; beside a mere "no reason given" it does, because it may be the cause.
+Several reasons: duplicate, then time-out, then the first that names a cause, then "no reason given". An unknown
+reason beside a known cause does not change it; beside a mere "no reason given" it does, because it may be the cause.
 
 Sources: ISO 20022 ExternalPaymentGroupStatus1Code and ExternalPaymentTransactionStatus1Code, 2Q2026; reasons.py.
 """
@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adapters.standards import camt054
 from adapters.standards.camt054 import BOOKING_CODE, REVERSAL
-from adapters.standards.reasons import REASONS, RETURN, STATUS, meaning
+from adapters.standards.reasons import CD, PRTRY, REASONS, RETURN, STATUS, meaning
 from gateway.core.bank import Agreement, Block, DocKind, Head, Reason, Row
 from gateway.core.verdicts import MEANINGS, Judgement, Outcome, Verdict, inherits
 
@@ -140,7 +141,7 @@ def _judge_booking(block: Block | None, row: Row | None) -> Judgement:
     returned = [mark for mark in marks if _is_return(mark)]
     if not returned:
         return _SILENT
-    reasons = [mark for mark in marks if mark.set in ("cd", "prtry")]
+    reasons = [mark for mark in marks if mark.set in (CD, PRTRY)]
     return Judgement(Outcome.RETURNED, _decisive(reasons, RETURN))
 
 
@@ -149,4 +150,4 @@ def _is_return(mark: Reason) -> bool:
         return mark.code in _TRUE
     if mark.set == BOOKING_CODE:
         return mark.code.rpartition("/")[2] in _RETURN_BOOKINGS
-    return mark.set in ("cd", "prtry", "RtrInf")
+    return mark.set in (CD, PRTRY, camt054.RETURN)

@@ -1,1 +1,1 @@
-"""Shapes with more than one user: messages of published standards, and routes over folders and queues. No adapter of its own."""
+"""Shapes with more than one user: messages of published standards, routes over folders and queues. No adapter."""

@@ -39,6 +39,8 @@ NOTIFICATION = Shape("camt.054", (*_PARTS, "Ntfctn"))
 STATEMENT = Shape("camt.053", (*_PARTS, "Stmt"))
 #: Sets of a Block's reasons: the marks of an entry.
 DIRECTION, REVERSAL, BOOKING_CODE = "CdtDbtInd", "RvslInd", "BkTxCd"
+#: Set (and code) of a Row's reason where its return gives none.
+RETURN = "RtrInf"
 
 _HEADER = frozenset({"MsgId", "CreDtTm"})
 _DETAIL = frozenset({"AddtlTxInf"})
@@ -168,11 +170,11 @@ class _Bookings:
         given = (refs.get("EndToEndId", ""), refs.get("InstrId", ""))
         ref = next((ref for ref in given if ref not in NOT_PROVIDED), "")
         bank_ref = refs.get("AcctSvcrRef", "") or entry.reference
-        returned = branches.get("RtrInf", ())
+        returned = branches.get(RETURN, ())
         reasons, text = reasons_of(returned, names)
         told = tuple(reason for reason in reasons if reason.code)
         if returned and not told:
-            told = (Reason("RtrInf", ""),)  # a return that gives no reason is one all the same
+            told = (Reason(RETURN, RETURN),)  # a return that gives no reason is one all the same
         code = _booking_code(only(branches, BOOKING_CODE), names)
         if code and Reason(BOOKING_CODE, code) not in entry.block.reasons:
             told = (*told, Reason(BOOKING_CODE, code))

@@ -3,9 +3,9 @@
 ``in/`` is what we send, ``out/`` what the bank gives; what was taken moves to ``in/done/`` and ``out/done/``.
 
 A bank may act on a file as soon as it stands under its final name, so a file gets there only whole: first a detached
-seal, then the payload under a temporary name, its size looked at, then one rename that overwrites nothing. A file of our
-name and size that already lies there, or that the bank has taken already, is not sent a second time. One of another size
-is not what we sent: nobody knows what the bank has, and a person must look (InDoubt).
+seal, then the payload under a temporary name, its size looked at, then one rename that overwrites nothing. A file of
+our name and size that already lies there, or that the bank has taken already, is not sent a second time. One of
+another size is not what we sent: nobody knows what the bank has, and a person must look (InDoubt).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """head.001.001.02, business application header, and the wrapper that holds it beside its document.
 
-ISO 20022 defines AppHdr and Document as two roots and leaves the wrapper to the parties; ours is in schemas/iso20022/README.md::
+ISO 20022 defines AppHdr and Document as two roots and leaves the wrapper to the parties; ours is specified in
+schemas/iso20022/README.md::
 
     <BusinessMessage xmlns="urn:sheyin:xsd:business-message:1">
       <AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02">

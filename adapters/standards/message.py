@@ -1,8 +1,8 @@
 """One ISO 20022 message in a file: which one it is, where its parts may stand, and what its parts have in common.
 
-Files are read by local names, so that all versions of a message, files without any namespace (a US bank sends such) and national dialects
-(``http://www.six-interbank-clearing.com/de/pain.002.001.03.ch.02.xsd``) are one case. Within a file, though, everything must stand in the message's
-own namespace: the same word elsewhere means something else.
+Files are read by local names, so that all versions of a message, files without any namespace (a US bank sends such) and
+national dialects (``http://www.six-interbank-clearing.com/de/pain.002.001.03.ch.02.xsd``) are one case. Within a file,
+though, everything must stand in the message's own namespace: the same word elsewhere means something else.
 
 Source: ISO 20022 message definitions, https://www.iso20022.org (pain.001, pain.002, camt.053, camt.054, head.001).
 """
@@ -46,10 +46,11 @@ Parts = Iterator[tuple[str, Element]]
 
 
 def open_message(source: BinaryIO, shapes: Mapping[str, Shape]) -> tuple[Message, Parts]:
-    """The one message in ``source`` and its parts by local name, each when it is complete; the message's own element comes last.
+    """The one message in ``source``, and its parts by local name when they are complete; its own element comes last.
 
-    ``shapes`` is by the local name of the message's element. Raises Malformed: SCHEMA for a message that is not among them, for two in one
-    file, for a header that names another message, for another namespace; else what the XML reader raises.
+    ``shapes`` is by the local name of the message's element. Raises Malformed: SCHEMA for a message that is not among
+    them, for two in one file, for a header that names another message, for another namespace; else what the XML reader
+    raises.
     """
     wanted = {"AppHdr", *shapes, *(name for shape in shapes.values() for name in shape.parts)}
     elements = xml.stream(source, wanted)
@@ -101,10 +102,10 @@ def _open(root: Element, shapes: Mapping[str, Shape], announced: str) -> Message
 
 
 def _announced(header: Element) -> str:
-    """``MsgDefIdr`` of a business header."""
+    """``MsgDefIdr`` of a business header, in whichever version it is."""
     if xml.local(header) != "AppHdr":
         return ""
-    return value(at(header, Names(xml.namespace(header)), "MsgDefIdr"))
+    return value(next((child for child in header if xml.local(child) == "MsgDefIdr"), None))
 
 
 def _own_name(element: Element, names: Names) -> str:
@@ -115,7 +116,7 @@ def _own_name(element: Element, names: Names) -> str:
 
 
 def misplaced(element: Element) -> None:
-    """For a part that does not stand where the standard has it. Raises Malformed SCHEMA unless it is supplementary data."""
+    """A part stands where the standard has none. Raises Malformed SCHEMA unless it is supplementary data."""
     if all(xml.local(ancestor) != _ENVELOPE for ancestor in element.iterancestors()):
         raise Malformed("stands where the message has no such part", code=Code.SCHEMA, where=xml.place(element))
 

@@ -8,8 +8,9 @@ Kind: RECEIPT if the message only says that the file was taken up (no transactio
 RESULT. Totals in the Head are the ORIGINAL file's, as the bank repeats them; the Tail counts what is told here. The
 message does not tell how many parts an answer has.
 
-Row.ref is ``OrgnlEndToEndId``, or ``OrgnlInstrId`` where that is absent or NOTPROVIDED. Row.name and Row.account are the
-creditor's in ``OrgnlTxRef``, read beside a reason only: there some banks write what they have, others repeat ours.
+Row.ref is ``OrgnlEndToEndId``, or ``OrgnlInstrId`` where that is absent or NOTPROVIDED. Row.name and Row.account are
+the creditor's in ``OrgnlTxRef``, read beside a reason only: there some banks write what they have, others repeat
+ours.
 
 Source: ISO 20022 Payments Initiation, pain.002.001.03 to .001.15; the paths were compared over the XSDs .03, .10, .12,
 .14 and .15.

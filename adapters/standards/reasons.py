@@ -5,8 +5,8 @@ ExternalReturnReason1Code). Sets: ``cd`` is the standard's, ``prtry`` the bank's
 as proprietary keeps its standard meaning (``meaning`` below). AC01, AC03, AC14, AC16, BE08 and DS28 differ between the
 families.
 
-The standard has no code for a card that was reported lost or is being replaced; banks write AC06, AC15 or NARR and say it
-in words. So where a code leaves the cause open, words that begin the text decide among the causes of a failure
+The standard has no code for a card that was reported lost or is being replaced; banks write AC06, AC15 or NARR and
+say it in words. So where a code leaves the cause open, words that begin the text decide among the causes of a failure
 (``text`` below); words never make a payment paid.
 
 A code that is not listed is UNKNOWN_CODE and parks the line. Left out on purpose: codes of request-to-pay, mandates,

@@ -1,10 +1,10 @@
 """Characters: what a charset holds, what no name holds, what XML holds. The only place that knows a charset by name.
 
-Nothing here guesses: a charset comes from an agreement or from the file's own declaration, and text that it cannot hold is refused with its
-code point, never cut and never replaced by ``?``.
+Nothing here guesses: a charset comes from an agreement or from the file's own declaration, and text that it cannot
+hold is refused with its code point, never cut and never replaced by ``?``.
 
-Sources: GB 18030-2022, GBK 1.0 (as Python's codecs hold them), Unicode general categories and Default_Ignorable_Code_Point, XML 1.0 section 2.2,
-Canonical XML 1.0 section 2.3 (escaping of text).
+Sources: GB 18030-2022, GBK 1.0 (as Python's codecs hold them), Unicode general categories and
+Default_Ignorable_Code_Point, XML 1.0 section 2.2, Canonical XML 1.0 section 2.3 (escaping of text).
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def spoken(character: str) -> str:
 def name_fault(text: str) -> str:
     """A sentence on why ``text`` cannot be a person's name, or ``""``. It never repeats the name.
 
-    Refused are characters that no name has: controls, invisible formatting (zero width, bidirectional), variation selectors and fillers,
-    unassigned and private-use code points, surrogates, the replacement character; and a name of blanks. Blanks inside, before and after a name
-    are left as they are: comparing is ``core/names.py``'s.
+    Refused are characters that no name has: controls, invisible formatting (zero width, bidirectional), variation
+    selectors and fillers, unassigned and private-use code points, surrogates, the replacement character; and a name
+    of blanks. Blanks inside, before and after a name are left as they are: comparing is ``core/names.py``'s.
     """
     if not text or text.isspace():
         return "is empty"

@@ -1,11 +1,13 @@
 """XML read as if it were hostile, in a stream, in bounded memory. lxml is imported here and in ``edge/crypto`` only.
 
-What is refused, whatever a signature says about it (PROMISES, section 3 B): any document type, and with it every entity; CDATA sections and
-processing instructions; a comment inside a value; more than 256 levels; more than 64 attributes on one element; a value above 10 MB; a
-charset that was not agreed, or bytes that are not in it; compressed bytes; anything after the root. Nothing is fetched, expanded or mended.
+What is refused, whatever a signature says about it (PROMISES, section 3 B): any document type, and with it every
+entity; CDATA sections and processing instructions; a comment inside a value; more than 256 levels; more than 64
+attributes on one element; a value above 10 MB; a charset that was not agreed, or bytes that are not in it; compressed
+bytes; anything after the root. Nothing is fetched, expanded or mended.
 
-TRUNCATED means that the document stops before its root is closed; every other fault is FORMAT, and what is well-formed but not the agreed shape
-is SCHEMA. A reader only learns at the end whether the document was whole: whoever applies it waits for that.
+TRUNCATED means that the document stops before its root is closed; every other fault is FORMAT, and what is
+well-formed but not the agreed shape is SCHEMA. A reader only learns at the end whether the document was whole:
+whoever applies it waits for that.
 
 Sources: XML 1.0 (5th edition), Namespaces in XML 1.0; libxml2's parser limits.
 """
@@ -49,8 +51,8 @@ _UNDECLARED_ENTITY = (etree.ErrorTypes.ERR_UNDECLARED_ENTITY, etree.ErrorTypes.W
 def stream(source: BinaryIO, names: Collection[str]) -> Iterator[Element]:
     """Yield every element whose local name is in ``names`` when it is complete, in the order of their ends.
 
-    An element leaves the tree some time after the next one was asked for: keep values, not elements. Reaching the end of
-    the iteration proves that the document was whole and well-formed. Raises Malformed (TRUNCATED, FORMAT, SCHEMA).
+    An element leaves the tree some time after the next one was asked for: keep values, not elements. Reaching the end
+    of the iteration proves that the document was whole and well-formed. Raises Malformed (TRUNCATED, FORMAT, SCHEMA).
     """
     parser = etree.XMLPullParser(
         events=("end", "pi"),
@@ -236,7 +238,8 @@ def only(found: dict[str, list[Element]], name: str) -> Element | None:
 def value(element: Element | None) -> str:
     """The whole text of a leaf, exactly as written; ``""`` for None.
 
-    Raises Malformed FORMAT where anything but text stands inside: ``100<!-- -->00.00`` reads as 100 in one program and as 10000.00 in another.
+    Raises Malformed FORMAT where anything but text stands inside: ``100<!-- -->00.00`` reads as 100 in one program
+    and as 10000.00 in another.
     """
     if element is None:
         return ""

@@ -1,17 +1,20 @@
 """The shape of our own XML signature: bytes that are canonical already, so that signing a file needs its hash and no tree.
 
-A writer yields exclusive-canonical bytes with a hole where the signature goes. The hash of everything but the hole is the digest of the one
-reference (``URI=""``, the whole document, without its signature); ``signed_info`` is what the key signs; ``signature`` fills the hole and has
-exactly ``signature_size`` bytes, so the hole can be left before anything is known but the certificate::
+A writer yields exclusive-canonical bytes with a hole where the signature goes. The hash of everything but the hole is
+the digest of the one reference (``URI=""``, the whole document, without its signature); ``signed_info`` is what the
+key signs; ``signature`` fills the hole and has exactly ``signature_size`` bytes, so the hole can be left before
+anything is known but the certificate::
 
     hole = signature_size(certificate, key_bytes)
     shown = signed_info(sha256 of the document without the hole)
     fill = signature(shown, key.sign(shown), certificate)
 
-The prefix is ``ds``: exclusive canonicalisation then gives the same bytes for SignedInfo alone as for SignedInfo inside a header that has another
-default namespace, but for the one namespace declaration that moves up to ``ds:Signature``.
+The prefix is ``ds``: exclusive canonicalisation then gives the same bytes for SignedInfo alone as for SignedInfo
+inside a header that has another default namespace, but for the one namespace declaration that moves up to
+``ds:Signature``.
 
-Sources: XML Signature Syntax and Processing 1.1; Exclusive XML Canonicalization 1.0; RFC 9231 section 2.3.2 (rsa-sha256).
+Sources: XML Signature Syntax and Processing 1.1; Exclusive XML Canonicalization 1.0; RFC 9231 section 2.3.2
+(rsa-sha256).
 """
 
 from __future__ import annotations
@@ -55,8 +58,8 @@ def signed_info(digest: bytes) -> bytes:
 def signature(shown: bytes, signed: bytes, certificate_der: bytes) -> bytes:
     """The ``ds:Signature`` element as it stands in the document, canonical, in one line.
 
-    ``shown`` is ``signed_info``'s result, ``signed`` the key's signature over it (RSASSA-PKCS1-v1_5 with SHA-256), the certificate the
-    signer's own (a partner trusts its pinned copy, not this one).
+    ``shown`` is ``signed_info``'s result, ``signed`` the key's signature over it (RSASSA-PKCS1-v1_5 with SHA-256),
+    the certificate the signer's own (a partner trusts its pinned copy, not this one).
     """
     opening = _OPEN + _DECLARED
     if not shown.startswith(opening):
