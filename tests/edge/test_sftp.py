@@ -370,10 +370,9 @@ async def test_a_refused_rename_is_looked_after(
 
 
 async def test_a_missing_temporary_file_is_not_sent(wires: Wires, server: SftpBank) -> None:
-    """There was nothing to rename, and nothing stands there."""
-    wire = wires.to(server.port)
-    assert await verdict(wire.perform(Rename(TEMPORARY, FINAL))) == "InDoubt"  # somebody took it: who knows what for
-    assert await verdict(wire.perform(Rename(TEMPORARY, FINAL, final=False))) == "NotSent"
+    """There is nothing to rename, so nothing is asked for."""
+    assert await verdict(wires.to(server.port).perform(Rename(TEMPORARY, FINAL))) == "NotSent"
+    assert "rename" not in server.requests
 
 
 async def test_a_server_that_overwrites_is_not_asked_to(wires: Wires, server: SftpBank, pay: SealedDocument) -> None:

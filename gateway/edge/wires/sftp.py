@@ -185,6 +185,8 @@ class SftpWire:
         old, new = self._path(request.old), self._path(request.new)
         async with self._step(request.new, final=request.final) as step:
             await _must_be_free(step, new, request.new)
+            if await step.size(old) is None:
+                raise NotSent(f"{request.old} is not there")
             step.begins()
             try:
                 await step.reply(step.client.rename(old, new))
