@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,23 +13,17 @@ from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Unavailable
 from gateway.core.ports import Delivery, Message
 from gateway.core.topology import BANKS, DEAD, bank_in, bank_out, topology
 from gateway.edge.archive import FolderArchive
-from gateway.edge.atrest import AtRest
 from gateway.edge.bus_amqp import AmqpBus
 from gateway.edge.bus_local import LocalBus
 from gateway.edge.bus_topology import declare
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.amqp import AmqpWire
-from tests.edge.test_wires import PAYLOAD, SEAL, bank, document
+from tests.edge.wire_kit import PAYLOAD, bank, document
 
 IN, OUT = bank_in("BANK_A"), bank_out("BANK_A")
 TOPOLOGY = topology(["p"], ["BANK_A", "BANK_B"])
 AnyBus = AmqpBus | LocalBus
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> FolderArchive:
-    """An empty archive."""
-    return FolderArchive(tmp_path / "archive", AtRest(bytes(32)))
+SEAL = b"\x30\x82seal"
 
 
 @pytest.fixture(params=["local", pytest.param("rabbitmq", marks=pytest.mark.servers)])

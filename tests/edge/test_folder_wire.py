@@ -15,19 +15,11 @@ import pytest
 from gateway.core.bank import Done, Entry, List, Put, Rename, SealedDocument, Stat, WireKind
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent
 from gateway.edge.archive import FolderArchive
-from gateway.edge.atrest import AtRest
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.folder import FolderWire
-from tests.edge.test_sftp import Ticks
-from tests.edge.test_wires import bank, deliver_as_files, document
+from tests.edge.wire_kit import Ticks, bank, deliver_as_files, document
 
 PAYLOAD = os.urandom(3_000_000)
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> FolderArchive:
-    """An empty archive."""
-    return FolderArchive(tmp_path / "archive", AtRest(bytes(32)))
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Protocol
 import pytest
 
 from gateway.core.bank import (
-    Bank,
     DocKind,
     Done,
     Entry,
@@ -22,7 +21,6 @@ from gateway.core.bank import (
     Post,
     Publish,
     Put,
-    Rename,
     SealedDocument,
     Stat,
     Wait,
@@ -32,15 +30,14 @@ from gateway.core.errors import Code, Halt, InDoubt, Malformed, NotSent, Refused
 from gateway.core.ports import Message, Wire
 from gateway.core.topology import BANKS, bank_in, bank_out, topology
 from gateway.edge.archive import FolderArchive
-from gateway.edge.atrest import AtRest
 from gateway.edge.bus_local import LocalBus
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.pki import DevPki, client_name, host_name
 from gateway.edge.wires import open_wire
 from gateway.edge.work import ThreadWork
 from tests.edge.sftp_bank import SftpBank
+from tests.edge.wire_kit import PAYLOAD, bank, deliver_as_files, document, sftp_bank
 
-PAYLOAD = "H|SHEYIN|1|PAY|张三|\n".encode() * 60_000  # more than one chunk
 SEAL = b"\x30\x82seal"
 
 
@@ -61,15 +58,6 @@ class Side(Protocol):
     async def give(self, name: str, payload: bytes, seal: bytes | None = None) -> None:
         """The bank lays out a Document."""
         ...
-
-
-async def deliver_as_files(wire: Wire, document: SealedDocument) -> None:
-    """The requests of the file routes."""
-    if document.seal is not None:
-        await wire.perform(Put(f"in/{document.seal_name}", document, seal=True))
-    await wire.perform(Put(f"in/{document.name}.tmp", document))
-    assert await wire.perform(Stat(f"in/{document.name}.tmp", document.size)) == document.size
-    await wire.perform(Rename(f"in/{document.name}.tmp", f"in/{document.name}"))
 
 
 class FolderSide:
@@ -149,43 +137,6 @@ class AmqpSide:
     async def give(self, name: str, payload: bytes, seal: bytes | None = None) -> None:
         headers = {"name": name} | ({"seal": base64.b64encode(seal).decode()} if seal else {})
         await self.bus.publish(BANKS, bank_in("BANK_A"), Message(message_id=name or "x", body=payload, headers=headers))
-
-
-def bank(wire: WireKind, options: dict[str, str | int | bool]) -> Bank:
-    """Bank A on a wire."""
-    return Bank(code="BANK_A", name="A", adapter="standard_file", wire=wire, customer="C1", wire_options=options)
-
-
-def sftp_bank(port: int, pki: DevPki, **more: str | int | bool) -> Bank:
-    """Bank A on SFTP."""
-    options: dict[str, str | int | bool] = {
-        "host": "127.0.0.1",
-        "port": port,
-        "user": "bureau",
-        "host_key": (pki.folder / f"{host_name('BANK_A')}.pub").read_text(),
-        "client_key": f"{client_name('BANK_A')}.key",
-        "complete": "rename",
-        "deadline_s": 5,
-    }
-    return bank(WireKind.SFTP, options | more)
-
-
-def document(
-    archive: FolderArchive, name: str = "PAY0001", data: bytes = PAYLOAD, seal: bytes | None = None
-) -> SealedDocument:
-    """A Document that is in the archive."""
-    spool = archive.spool(len(data))
-    spool.write(data)
-    return SealedDocument(
-        reference=f"R{name}", name=name, digest=spool.keep(), size=len(data), kind=DocKind.PAYMENT, seal=seal,
-        seal_name=f"{name}.p7s" if seal else "",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> FolderArchive:
-    """An empty archive."""
-    return FolderArchive(tmp_path / "archive", AtRest(bytes(32)))
 
 
 @pytest.fixture(params=["folder", "sftp", "amqp"])
