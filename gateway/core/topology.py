@@ -30,15 +30,15 @@ DLX = "gateway.dlx"
 INTAKE = "gateway.intake"
 DEAD = "gateway.dead"
 INTAKE_KEYS = ("run.#", "instruction.#")
+#: Alerts are not a payer's: they wait in a queue of this pseudo-payer, for whatever pages the people on duty.
+OPERATIONS = "OPERATIONS"
 
-MESSAGE_BYTES_MAX = (
-    16 * 1024 * 1024
-)  # of any message's body: RabbitMQ 4's own default, so nothing that works on 3.x breaks there
+#: Of any message's body: RabbitMQ 4's own default, so that nothing works on 3.x and breaks there.
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 LENGTH_MAX = 2_000_000
 DELIVERY_LIMIT = 50
-PEEK_LIMIT = (
-    1_000_000  # of the dead-letter queue: each look at a letter counts as a delivery, and RabbitMQ 4 drops after 20
-)
+#: Of the dead-letter queue: each look at a letter counts as a delivery, and RabbitMQ 4 drops after 20 where none is set.
+PEEK_LIMIT = 1_000_000
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -109,10 +109,6 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
             for queue in self.queues
             if any(b.exchange == exchange and matches(b.key, key) for b in queue.bindings)
         ]
-
-
-#: Alerts are not a payer's: they wait in a queue of this pseudo-payer, for whatever pages the people on duty.
-OPERATIONS = "OPERATIONS"
 
 
 def matches(pattern: str, key: str) -> bool:

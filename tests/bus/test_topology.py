@@ -61,6 +61,7 @@ def test_the_whole_topology() -> None:
     """Every queue is one that cannot lose money, and has its place among the dead letters."""
     assert [queue.name for queue in WANTED.queues] == [
         INTAKE,
+        payer_queue(OPERATIONS),
         payer_queue("PENSION"),
         "bank.NORTH.out",
         "bank.NORTH.in",
@@ -178,7 +179,7 @@ async def test_what_only_the_management_api_shows(amqp_url: str, rabbit: Rabbit)
         await intake.unbind(DISBURSEMENT, "run.#")
         await intake.bind(BANKS, "#")
     vhost = amqp_url.rpartition("/")[2]
-    rabbit.api("PUT", f"policies/{vhost}/short", {"pattern": "^payer", "definition": {"message-ttl": 1000}})
+    rabbit.api("PUT", f"policies/{vhost}/short", {"pattern": "PENSION", "definition": {"message-ttl": 1000}})
     async with _admin(amqp_url, rabbit) as admin:
 
         async def seen() -> bool:
