@@ -91,11 +91,13 @@ class Gateway:
         self.intake = Intake(ledger, clock, points, self.partners, payers, self.bell)
         self.sealer = Sealer(ledger, self.archive, self.crypto, self.work, clock, points, config.gateway.bureau)
         self.collector = Collector(ledger, self.archive, self.crypto, self.work, clock, points)
-        self.teller = Teller(ledger, bus, points, config.owner, self.bell)
+        # one process, for ever: a restarted one must not pass for the one that died with a Document half sent
+        owner = f"{config.owner}-{TimeIds(clock).message()}"
+        self.teller = Teller(ledger, bus, points, owner, self.bell)
         self.lanes = [
             Lane(
                 partner,
-                config.owner,
+                owner,
                 open_wire(partner.bank, self.archive, config.credentials, bus=bus, clock=clock, work=self.work),
                 ledger=ledger,
                 sealer=self.sealer,

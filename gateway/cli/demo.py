@@ -64,7 +64,15 @@ class Told:
 class Story:
     """The month, step by step. ``say(what, done, whole)`` shows progress."""
 
-    def __init__(self, town: Town, gateway: Gateway, bus: LocalBus, clock: ManualClock, month: Month, say: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self,
+        town: Town,
+        gateway: Gateway,
+        bus: LocalBus,
+        clock: ManualClock,
+        month: Month,
+        say: Callable[[str, int, int], None],
+    ) -> None:
         self.town, self.gateway, self.bus, self.clock, self.month, self.say = town, gateway, bus, clock, month, say
         self.ledger = gateway.ledger
         self.told = Told()
@@ -113,22 +121,16 @@ class Story:
         return body
 
     async def _in_state(self, run_id: str, state: RunState) -> int:
-        status = await self.ledger.status(run_id, PAYER)
-        return 1 if status and status["state"] == state else 0
+        return 1 if (await self.ledger.progress(run_id, PAYER))[0] == state else 0
 
     async def _paid(self, run_id: str, count: int) -> None:
         """Until every payment of a Run has its result and the Run is closed."""
 
         async def told() -> int:
-            status = await self.ledger.status(run_id, PAYER)
-            if status is None:
-                return 0
-            if status["state"] == RunState.CLOSED:
+            state, parts = await self.ledger.progress(run_id, PAYER)
+            if state == RunState.CLOSED:
                 return count + 1
-            parts = Counter[str]()
-            for by_part in status["own"].values():
-                parts.update({part: n for part, (n, _) in by_part.items()})
-            return min(count, parts["paid"] + parts["failed"] + parts["returned"] + parts["refused"])
+            return min(count, sum(parts.get(part, 0) for part in ("paid", "failed", "returned", "refused")))
 
         await self._until("paid", count + 1, told)
 
@@ -165,9 +167,7 @@ class Story:
         for run in runs:
             body = await self._release(run["run_id"])
             await self._paid(run["run_id"], body["count"])
-            status = await self.ledger.status(run["run_id"], PAYER)
-            for by_part in (status or {})["own"].values():
-                found.update({part: n for part, (n, _) in by_part.items()})
+            found.update((await self.ledger.progress(run["run_id"], PAYER))[1])
         return {"attempted": found["ordered"], "paid": found["paid"], "failed": found["failed"]}
 
     async def _figures(self, seconds: float, second: dict[str, int]) -> dict[str, Any]:
@@ -181,6 +181,7 @@ class Story:
         faults = await self.ledger.faults()
         audit_broken = [fault for fault in faults if "audit chain" in fault]
         banks = self.town.banks.usage()
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "payments": self.month.header.count,
             "amount_fen": self.month.header.total,
@@ -191,7 +192,7 @@ class Story:
             "seconds": round(seconds, 2),
             "payments_per_second": round(self.month.header.count / seconds),
             "peak_rss_mib": {
-                "gateway": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+                "gateway": round(peak_kib / 1024, 1),
                 "banks": banks.peak_rss_mib,
             },
             "banks": self._banks(status),

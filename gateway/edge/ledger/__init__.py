@@ -80,6 +80,7 @@ class SqlLedger(Operations):
     # reading
     list_runs = read(query.runs)
     status = read(query.status)
+    progress = read(query.progress)
     report = read(query.report)
     show = read(query.show)
     list_lanes = read(query.lanes)

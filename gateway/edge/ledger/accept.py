@@ -10,7 +10,7 @@ from gateway.core.contracts import InstructionNotice, LineError, RunAccepted, Ru
 from gateway.core.errors import Code
 from gateway.core.states import ATTEMPT, LIVE_OR_PAID, AttemptEvent, AttemptState, RunEvent, RunState, step
 from gateway.edge.ledger import audit, control
-from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.engine import Tx, keys_of, tries_of
 from gateway.edge.ledger.events import emit, notices
 from gateway.edge.ledger.intake import set_run_state
 
@@ -64,7 +64,7 @@ def _same_payroll(tx: Tx, run: Any) -> str:
 def reject(tx: Tx, run: Any, code: Code, what: str) -> str:
     """The Run is rejected whole; its rows stay as evidence, its ids are free."""
     errors, total = _errors(tx, run.key)
-    tx.run("UPDATE instruction SET rejected = true WHERE run_key = :key", key=run.key)
+    tx.run(f"UPDATE instruction SET rejected = true WHERE {keys_of(':key', 'key')}", key=run.key)
     state = set_run_state(tx, run, RunEvent.REJECTED, code=str(code), what=what, closed_ms=tx.now_ms)
     emit(
         tx,
@@ -125,7 +125,7 @@ def _mark_suspects(tx: Tx, run_key: int) -> None:
         "SELECT a.key FROM instruction AS a JOIN instruction AS b ON b.person_hash = a.person_hash "
         "AND b.amount = a.amount AND b.item = a.item AND b.sequence = a.sequence AND b.period = a.period AND b.key <> a.key "
         "WHERE a.run_key = :run AND NOT b.rejected AND ((b.run_key = :run AND b.key < a.key) OR (b.run_key <> :run AND EXISTS ("
-        f"SELECT 1 FROM attempt AS t WHERE t.instruction_key = b.key AND t.state NOT IN {dead}))))",
+        f"SELECT 1 FROM attempt AS t WHERE {tries_of('b.key', 't')} AND t.state NOT IN {dead}))))",
         code=str(Code.SUSPECT_DUPLICATE),
         run=run_key,
     )

@@ -30,7 +30,7 @@ from gateway.core.states import (
 from gateway.core.verdicts import MEANINGS, Verdict
 from gateway.edge.ledger import audit, control, lanes
 from gateway.edge.ledger.bulk import stage
-from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.engine import Tx, tries_of
 from gateway.edge.ledger.events import emit, pages
 
 _PAGE = 5_000
@@ -356,7 +356,7 @@ def open_case(tx: Tx, instruction_key: int, attempt_key: int, verdict: Verdict) 
 def hold_unsent(tx: Tx, known: Known, what: str) -> None:
     """A contradiction about one Instruction: nothing more of it may leave until a person has looked."""
     tries = tx.rows(
-        "SELECT key, state, document_key FROM attempt WHERE instruction_key = :key AND key <> :this",
+        f"SELECT a.key, a.state, a.document_key FROM attempt AS a WHERE {tries_of(':key')} AND a.key <> :this",
         key=known.instruction_key,
         this=known.key,
     )

@@ -163,13 +163,9 @@ def _differences(tx: Tx, view: str) -> list[str]:
     latest = (
         ""
         if view == "own"
-        else "WHERE a.try_no = (SELECT MAX(b.try_no) FROM attempt AS b WHERE b.instruction_key = a.instruction_key)"
+        else "LEFT JOIN (SELECT instruction_key, MAX(try_no) AS try_no FROM attempt WHERE try_no > 1 GROUP BY instruction_key) AS later "
+        "ON later.instruction_key = a.instruction_key AND later.try_no > a.try_no WHERE later.try_no IS NULL"
     )
-    if view == "origin":  # most instructions have one try: look for the later ones only
-        latest = (
-            "WHERE NOT EXISTS (SELECT 1 FROM attempt AS b WHERE b.instruction_key = a.instruction_key AND b.try_no > a.try_no "
-            "AND b.try_no > 1)"
-        )
     counted = {
         (row.run_key, row.bank, row.state): (int(row.n), int(row.minor))
         for row in tx.rows(

@@ -23,6 +23,7 @@ from gateway.core.errors import Unavailable
 from gateway.core.points import Points
 from gateway.core.ports import Clock, Ids
 from gateway.edge.atrest import AtRest
+from gateway.edge.ledger.schema import RUN_SPAN
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -75,6 +76,16 @@ class Tx:
 @functools.lru_cache(maxsize=1_000)
 def _text(sql: str) -> sa.TextClause:
     return sa.text(sql)
+
+
+def tries_of(instruction_key: str, alias: str = "a") -> str:
+    """WHERE for all Attempts of one instruction: the first has its key, the later ones a partial index."""
+    return f"({alias}.key = {instruction_key} OR ({alias}.instruction_key = {instruction_key} AND {alias}.try_no > 1))"
+
+
+def keys_of(run_key: str, column: str) -> str:
+    """WHERE for the keys of one Run's instructions or Attempts: a range of the primary key."""
+    return f"{column} BETWEEN {run_key} * {RUN_SPAN} AND {run_key} * {RUN_SPAN} + {RUN_SPAN - 1}"
 
 
 class Driver(Protocol):

@@ -54,10 +54,10 @@ _FROM = "FROM document AS d LEFT JOIN batch AS b ON b.key = d.batch_key"
 
 
 def lane_lease(tx: Tx, bank: str, owner: str, seconds: int) -> int | None:
-    """Take or renew; a change of owner raises the epoch, which fences the old one off."""
+    """Take or renew; a change of owner raises the epoch, which fences the old one off. ``owner`` names one process, for ever."""
     tx.run("INSERT INTO lane (bank, state) VALUES (:bank, 'running') ON CONFLICT DO NOTHING", bank=bank)
     epoch = tx.scalar(
-        "UPDATE lane SET epoch = CASE WHEN owner = :owner AND until_ms > :now THEN epoch ELSE epoch + 1 END, owner = :owner, "
+        "UPDATE lane SET epoch = CASE WHEN owner = :owner THEN epoch ELSE epoch + 1 END, owner = :owner, "
         "until_ms = :until WHERE bank = :bank AND state = 'running' AND (owner = :owner OR until_ms <= :now) RETURNING epoch",
         bank=bank, owner=owner, now=tx.now_ms, until=tx.now_ms + seconds * 1000,
     )  # fmt: skip

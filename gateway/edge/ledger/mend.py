@@ -11,7 +11,7 @@ from gateway.core.errors import Code, Conflict
 from gateway.core.ledger import Meta, Recorded
 from gateway.core.states import CASE, AttemptEvent, AttemptState, CaseEvent, CaseState, DocumentState, step
 from gateway.edge.ledger import actors, audit, control, lanes, private
-from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.engine import Tx, tries_of
 from gateway.edge.ledger.events import notices
 from gateway.edge.ledger.intake import gathering_run, lot_keys, next_key, seen
 from gateway.edge.ledger.schema import RUN_SPAN
@@ -23,7 +23,7 @@ def latest(tx: Tx, payer: str, instruction_id: str) -> Any:
     """The latest Attempt of an instruction with its lot and Document, or None."""
     return tx.row(
         "SELECT a.key, a.instruction_key, a.try_no, a.state, a.amount, a.lot_key, a.document_key, d.name AS document_name, "
-        "d.state AS document_state FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key "
+        f"d.state AS document_state FROM instruction AS i JOIN attempt AS a ON {tries_of('i.key')} "
         "LEFT JOIN document AS d ON d.key = a.document_key WHERE i.payer = :payer AND i.id = :id AND NOT i.rejected "
         "ORDER BY a.try_no DESC LIMIT 1",
         payer=payer, id=instruction_id,
@@ -168,7 +168,7 @@ def _second_try(tx: Tx, meta: Meta, message: InstructionRepay, first: Any) -> No
     key = run.key * RUN_SPAN + next_key(tx, f"ordinal:{run.key}")
     tx.run(
         "INSERT INTO attempt (key, instruction_key, lot_key, try_no, state, amount, told) VALUES (:key, :instruction, :lot, :try_no, :state, "
-        ":amount, (SELECT SUM(told) FROM attempt WHERE instruction_key = :instruction))",
+        ":amount, (SELECT SUM(a.told) FROM attempt AS a WHERE " + tries_of(":instruction") + "))",
         key=key, instruction=first.instruction_key, lot=lot, try_no=first.try_no + 1, state=str(AttemptState.NEW), amount=first.amount,
     )  # fmt: skip
     _keep_correction(tx, key, message.correction)

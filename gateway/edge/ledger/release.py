@@ -9,7 +9,7 @@ from gateway.core.errors import Code, Conflict, Refused
 from gateway.core.ledger import Meta, Recorded
 from gateway.core.states import AttemptEvent, AttemptState, RunEvent, RunState
 from gateway.edge.ledger import accept, actors, audit, control
-from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.engine import Tx, keys_of
 from gateway.edge.ledger.events import emit
 from gateway.edge.ledger.intake import find_run, seen, set_run_state
 
@@ -185,7 +185,7 @@ def cancel_run(tx: Tx, meta: Meta, run_id: str, reason: str) -> Recorded:
 
 def _cancel(tx: Tx, run: Any, reason: str) -> None:
     if run.state in (RunState.RECEIVING, RunState.HELD):  # no Attempt was born: the ids are free
-        tx.run("UPDATE instruction SET rejected = true WHERE run_key = :run", run=run.key)
+        tx.run(f"UPDATE instruction SET rejected = true WHERE {keys_of(':run', 'key')}", run=run.key)
     else:
         control.move(tx, AttemptEvent.WITHDRAWN, "a.lot_key IN (SELECT key FROM lot WHERE run_key = :run)", run=run.key)
         left = tx.scalar(

@@ -269,6 +269,9 @@ attempt = Table(
         postgresql_where=text(f"state IN ({_LIVE})"),
     ),
     Index("ix_attempt_document_key", "document_key", "line"),
+    Index(  # the first try has its Instruction's key; only later ones are looked up
+        "ix_attempt_later", "instruction_key", sqlite_where=text("try_no > 1"), postgresql_where=text("try_no > 1")
+    ),
 )
 
 correction = Table(

@@ -56,6 +56,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempt_document_key", "attempt", ["document_key", "line"], unique=False)
     op.create_index(
+        "ix_attempt_later",
+        "attempt",
+        ["instruction_key"],
+        unique=False,
+        sqlite_where=sa.text("try_no > 1"),
+        postgresql_where=sa.text("try_no > 1"),
+    )
+    op.create_index(
         "uq_attempt_live",
         "attempt",
         ["instruction_key"],
