@@ -13,6 +13,7 @@ from gateway.core.topology import (
     DISBURSEMENT,
     EVENTS,
     INTAKE,
+    OPERATIONS,
     Topology,
     matches,
     payer_queue,
