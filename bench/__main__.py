@@ -221,10 +221,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--profile",
         nargs="?",
-        const="sampler",
+        const="py-spy" if shutil.which("py-spy") else "sampler",
         default="",
         choices=("sampler", "cprofile", "py-spy"),
-        help="profile the gateway: all threads by CPU time, the main thread by calls, or from outside",
+        help="profile the gateway: from outside (where py-spy is installed), from inside, or the main thread's calls",
     )
     return parser.parse_args(arguments)
 

@@ -1,10 +1,12 @@
 """A profile of all threads of a program, by CPU time: ``python -m bench.sampler OUT -m MODULE ARGS…`` runs it.
 
 Every few milliseconds each thread's stack is charged with the CPU time that the thread has used since the last look
-(``schedstat``), so a thread that waits costs nothing and work in C counts for the line that called it. At the end
-``OUT`` holds folded stacks with microseconds (for flamegraph.pl, inferno or speedscope), ``OUT.txt`` the dearest functions.
+(``schedstat``), so a thread that waits costs nothing. At the end ``OUT`` holds folded stacks with microseconds (for
+flamegraph.pl, inferno or speedscope), ``OUT.txt`` the dearest functions.
 
-cProfile sees one thread, and doubles the cost of short functions; py-spy is the better tool where it is installed.
+To be read with care: it looks when it gets the interpreter's lock, so what C code spends while it holds the lock is
+charged to whatever lets go of it next (a socket's write, mostly). py-spy looks from outside and is the better tool where
+it is installed; cProfile sees one thread, and doubles the cost of short functions.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import contextlib
 import runpy
 import sys
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -54,25 +56,36 @@ class Sampler:
                 if spent_ns > 0:
                     self.spent_ns[thread.name.rstrip("0123456789_-"), _stack(frames[thread.ident])] += spent_ns
 
-    def write(self, path: Path) -> None:
-        """Folded stacks at ``path``, and beside it the dearest functions, by themselves and with what they call."""
-        folded: Counter[str] = Counter()
-        own: Counter[str] = Counter()
-        whole: Counter[str] = Counter()
-        threads: defaultdict[str, int] = defaultdict(int)
+    def folded(self) -> Counter[str]:
+        """Microseconds by folded stack, the thread's name first."""
+        found: Counter[str] = Counter()
         for (thread, stack), spent_ns in self.spent_ns.items():
-            names = [_name(code) for code in stack]
-            folded[";".join([thread, *names])] += spent_ns
-            own[names[-1]] += spent_ns
-            threads[thread] += spent_ns
-            for name in set(names):
-                whole[name] += spent_ns
-        with path.open("w") as file:
-            file.writelines(f"{stack} {spent_ns // 1_000}\n" for stack, spent_ns in folded.most_common())
-        with path.with_suffix(path.suffix + ".txt").open("w") as file:
-            for title, table in (("thread", Counter(threads)), ("by itself", own), ("with what it calls", whole)):
-                file.write(f"--- CPU seconds {title}\n")
-                file.writelines(f"{spent_ns / 1e9:9.3f}  {name}\n" for name, spent_ns in table.most_common(TOP))
+            found[";".join([thread, *map(_name, stack)])] += spent_ns // 1_000
+        return found
+
+
+def read(path: Path) -> Counter[str]:
+    """Folded stacks as a file has them: ``frame;frame count``."""
+    found: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        stack, _, count = line.rpartition(" ")
+        found[stack] += int(count)
+    return found
+
+
+def write(folded: Counter[str], path: Path, per_second: int, what: str = "CPU seconds") -> None:
+    """Folded stacks at ``path``; beside it (``.txt``) the dearest functions, by themselves and with what they call."""
+    own, whole, threads = Counter[str](), Counter[str](), Counter[str]()
+    for stack, count in folded.items():
+        thread, *names = stack.split(";")
+        threads[thread] += count
+        own[names[-1] if names else thread] += count
+        whole.update(dict.fromkeys(names, count))
+    path.write_text("".join(f"{stack} {count}\n" for stack, count in folded.most_common()), encoding="utf-8")
+    with path.with_suffix(path.suffix + ".txt").open("w", encoding="utf-8") as file:
+        for title, table in (("by thread", threads), ("by itself", own), ("with what it calls", whole)):
+            file.write(f"--- {what} {title}\n")
+            file.writelines(f"{count / per_second:9.3f}  {name}\n" for name, count in table.most_common(TOP))
 
 
 def _cpu_ns(native_id: int) -> int:
@@ -101,11 +114,11 @@ def main() -> None:
         raise SystemExit("usage: python -m bench.sampler OUT -m MODULE ARGS...")
     sampler = Sampler()
 
-    def write() -> None:
+    def finish() -> None:
         sampler.end()
-        sampler.write(Path(out))
+        write(sampler.folded(), Path(out), 1_000_000)
 
-    atexit.register(write)
+    atexit.register(finish)
     sampler.start()
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -20,11 +20,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from bench import sampler
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVE = ("-m", "gateway", "serve", "--config")
 START_S = 60.0
 STOP_S = 60.0
 TAIL_CHARS = 4_000
+SPY_HZ = 100
 
 Profile = Literal["", "sampler", "cprofile", "py-spy"]
 
@@ -130,8 +133,10 @@ def _spied(profile: Profile, pid: int, folder: Path) -> Iterator[None]:
     program = shutil.which("py-spy")
     if program is None:
         raise ServeFailed("py-spy is not installed")
-    output = folder / "serve.svg"
-    spy = subprocess.Popen([program, "record", "--threads", "--native", "--output", str(output), "--pid", str(pid)])
+    output = folder / "serve.stacks"
+    command = [program, "record", "--threads", "--native", "--function", "--rate", str(SPY_HZ), "--format", "raw"]
+    with (folder / "py-spy.log").open("wb") as log:
+        spy = subprocess.Popen([*command, "--output", str(output), "--pid", str(pid)], stdout=log, stderr=log)
     try:
         yield
     finally:
@@ -140,3 +145,5 @@ def _spied(profile: Profile, pid: int, folder: Path) -> Iterator[None]:
         if spy.poll() is None:
             spy.send_signal(signal.SIGINT)
             spy.wait()
+    if output.exists():
+        sampler.write(sampler.read(output), output, SPY_HZ, "seconds (waiting for the interpreter's lock is in them)")
