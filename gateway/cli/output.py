@@ -25,7 +25,7 @@ ConfigPath = Annotated[
         name="--config", env_var="SHEYIN_CONFIG", help="The configuration; without it ./sheyin.toml, if there is one."
     ),
 ]
-PIPE_COLUMNS = 160  # width of tables where there is no terminal to ask
+PIPE_COLUMNS = 200  # width of tables where there is no terminal to ask
 
 
 class Exit(IntEnum):
@@ -88,10 +88,8 @@ class Output:
         self.raw(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
     def raw(self, data: bytes) -> None:
-        """Bytes of the document as they are."""
-        sys.stdout.flush()
+        """Bytes of the document as they are; ``main`` flushes."""
         sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
 
     def say(self, *renderables: Any) -> None:
         """Something for people: text with no markup, or anything that rich can render. Silent with --json."""
@@ -144,10 +142,14 @@ class Output:
 
 
 def console() -> Any:
-    """rich's console on standard output, wide where there is no terminal."""
+    """rich's console on standard output, wide where there is no terminal; a closed pipe is left to ``main``."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Plain() if sys.stdout.isatty() else Plain(width=PIPE_COLUMNS)
 
 
 def error_document(code: str, where: str, what: str) -> dict[str, dict[str, str]]:
@@ -160,11 +162,7 @@ def report(error: SheyinError, *, as_json: bool) -> Exit:
     if as_json:
         Output(as_json=True).json(error_document(error.code, error.where, error.what))
     else:
-        advice = (
-            getattr(error, "__notes__", None) or [ADVICE[error.code]]
-            if error.code in ADVICE
-            else getattr(error, "__notes__", [])
-        )
+        advice = getattr(error, "__notes__", None) or [ADVICE[error.code]] * (error.code in ADVICE)
         complain(error.code, error.where, error.what, *advice)
         if exit_code(error) is not Exit.REFUSED:
             print(f"       {error.money}", file=sys.stderr)

@@ -1,0 +1,385 @@
+"""``sheyin encode``: instructions in JSON lines → a bank's documents, through its adapter and without a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, NamedTuple
+
+import msgspec
+from cyclopts import Parameter
+
+import adapters
+from gateway.cli import config as configuration
+from gateway.cli import encode_lines
+from gateway.cli.encode_lines import Defaults, Group, Key, Partner, Read
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document
+from gateway.cli.plain_files import Folder
+from gateway.core import batching
+from gateway.core.bank import Adapter, Bank, DocKind, PaymentHead
+from gateway.core.calendar import CHINA_TIME
+from gateway.core.contracts import BenefitLine
+from gateway.core.errors import Code, Refused
+from gateway.core.money import spoken
+from gateway.core.ports import Crypto
+from gateway.edge.clock import SystemClock
+from gateway.edge.credentials import Credentials
+from gateway.edge.crypto import KeyFile, KeyFiles, SoftwareCrypto
+from gateway.edge.work import InlineWork
+
+#: What stands in for what nobody told, so that a trial needs no configuration.
+NO_ACCOUNT = "0000000000000000"
+NO_CUSTOMER = "BUREAU"
+NO_BUREAU = "社会保险基金管理局"
+GIVEN_KEY = "given"
+_SHOWN_MAX = 20
+_PROGRESS_BYTES_MIN = 1024 * 1024
+
+
+class _Plan(NamedTuple):
+    """One document to be."""
+
+    key: Key
+    group: Group
+    first: int
+    last: int
+    lines: int
+    minor: int
+    batch: int
+
+
+def encode(
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    *,
+    format: Annotated[str, Parameter(name="--format")],
+    out: Path = Path(),
+    line: BenefitLine = BenefitLine.PENSION,
+    fund: str = "",
+    debit_account: str = "",
+    pay_date: dt.date | None = None,
+    customer: str = "",
+    bureau: str = "",
+    sequence: int = 1,
+    first_key: int = 1,
+    key: Path | None = None,
+    cert: Path | None = None,
+    password: str = "",
+    overwrite: bool = False,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> Exit:
+    """Write a bank's documents from instructions, one JSON object a line, without a ledger and without sending anything.
+
+    Lines are grouped by bank, fund, debit account, pay date and benefit line, and split under the format's or the bank's caps. One bad
+    line and nothing is written. The reference of a payment is its line number. Documents are sealed with --key, or with the key
+    that the configuration names for the bank; without either they stay unsealed.
+
+    Parameters
+    ----------
+    file
+        Instructions as in schemas/messages/run.chunk.json, one a line, UTF-8; - reads standard input.
+    format
+        The format, as `sheyin banks` lists them.
+    out
+        Folder for the documents; without it the present one.
+    line
+        Benefit line of instructions that name none.
+    fund
+        Fund of instructions that name none; without it the benefit line's name.
+    debit_account
+        Debit account of instructions that name none; without it the configured bank's for the fund.
+    pay_date
+        Pay date of instructions that name none; without it today.
+    customer
+        Our customer number at the bank, where no bank is configured.
+    bureau
+        The bureau's name on the debit account, where none is configured.
+    sequence
+        Number of the first document of the day at each bank.
+    first_key
+        Reference of the first line's payment.
+    key
+        Our private key to seal with, PEM or PKCS#12.
+    cert
+        Its certificate; not needed with PKCS#12.
+    password
+        Name of the credential with the key file's password.
+    overwrite
+        Replace files of the same name.
+    """
+    output = Output(as_json)
+    adapter = _adapter(format)
+    setting = _Setting(adapter, config, customer, bureau, fund, debit_account)
+    today = dt.datetime.now(CHINA_TIME).replace(microsecond=0)
+    defaults = Defaults(line, fund or str(line), debit_account or NO_ACCOUNT, pay_date or today.date())
+    with _open(file) as source:
+        total = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        with output.progress("Checking", total if total > _PROGRESS_BYTES_MIN else None, "bytes") as step:
+            found = encode_lines.read(source, defaults, setting.partner, f"{today:%Y%m%d}", step)
+        if found.bad_total or not found.count:
+            return _refuse(output, found)
+        plans = _plans(found, setting, sequence)
+        crypto = setting.crypto(key, cert, password)
+        with Folder(out, crypto, overwrite=overwrite) as folder, output.progress("Writing", found.count) as step:
+            documents = asyncio.run(
+                _write_all(source, folder, plans, setting, today, sequence, first_key, crypto is not None, step)
+            )
+    _tell(output, adapter, found, documents, sealed=crypto is not None, out=out)
+    return Exit.OK
+
+
+class _Setting:
+    """What the options and the configuration say about banks and keys."""
+
+    def __init__(
+        self, adapter: Adapter, config: Path | None, customer: str, bureau: str, fund: str, debit_account: str
+    ) -> None:
+        path = configuration.find(config)
+        self.config = configuration.load(path, files=False) if path is not None else None
+        self.adapter = adapter
+        self.bureau = bureau or (self.config.gateway.bureau if self.config else NO_BUREAU)
+        self._customer = customer or NO_CUSTOMER
+        self._debit_account = debit_account
+        self._partners: dict[str, Partner] = {}
+        self._given = False  # a key was named on the command line
+
+    def partner(self, code: str) -> Partner:
+        """The configured bank of that code, if it speaks this format; else one made up of the format's defaults."""
+        found = self._partners.get(code)
+        if found is None:
+            configured = [b for b in self.config.banks if b.code == code] if self.config else []
+            speaks = configured and configured[0].adapter == self.adapter.code
+            bank = configured[0] if speaks else self._made_up(code)
+            found = self._partners[code] = Partner(bank, self.adapter)
+        return found
+
+    def _made_up(self, code: str) -> Bank:
+        return Bank(
+            code=code,
+            name=code,
+            adapter=self.adapter.code,
+            wire=next(iter(self.adapter.routes)),
+            customer=self._customer,
+        )
+
+    def debit_account(self, key: Key) -> str:
+        """The account that the lines or --debit-account name, else the configured bank's for the fund."""
+        if key.debit_account != NO_ACCOUNT:
+            return key.debit_account
+        return self.partner(key.bank).bank.debit_accounts.get(key.fund, NO_ACCOUNT)
+
+    def crypto(self, key: Path | None, cert: Path | None, password: str) -> Crypto | None:
+        """What seals; None where nobody names a key for every bank. Raises Refused for a key that does not open."""
+        clock, work = SystemClock(), InlineWork()
+        if self.adapter.seal is None:
+            return None
+        if key is not None:
+            file = KeyFile(
+                use="sign",
+                file=str(key.absolute()),
+                certificate=str(cert.absolute()) if cert else "",
+                password=password,
+            )
+            credentials = self.config.credentials if self.config else Credentials()
+            self._given = True
+            return SoftwareCrypto(KeyFiles(keys={GIVEN_KEY: file}), credentials, clock, work, folder=Path())
+        if self.config is None:
+            return None
+        names = {partner.bank.sign_key for partner in self._partners.values()}
+        if not names <= set(self.config.keys.keys):
+            return None
+        files = KeyFiles(keys={name: self.config.keys.keys[name] for name in names})
+        return SoftwareCrypto(files, self.config.credentials, clock, work, folder=self.config.folder)
+
+    def sign_key(self, bank: Bank) -> str:
+        """The name of the key that seals what this bank gets."""
+        return GIVEN_KEY if self._given else bank.sign_key
+
+
+def _adapter(code: str) -> Adapter:
+    found: Mapping[str, Adapter] = adapters.discover()
+    if code not in found:
+        what = f"no installed format is called {code!r}; there are {', '.join(found)}"
+        raise Refused(what, code=Code.UNKNOWN_REF, where="--format")
+    return found[code]
+
+
+def _open(file: Path) -> BinaryIO:
+    """The file, or standard input kept in a temporary one: it is read twice."""
+    if str(file) == "-":
+        kept = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
+        while chunk := sys.stdin.buffer.read(1024 * 1024):
+            kept.write(chunk)
+        return kept
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}", code=Code.PATH, where=str(file)) from None
+
+
+def _plans(found: Read, setting: _Setting, sequence: int) -> list[_Plan]:
+    """Documents in the order of banks and groups. Raises Refused RANGE where a cap lets them not all through."""
+    plans: list[_Plan] = []
+    for code in dict.fromkeys(key.bank for key in found.groups):
+        mine = {key: group for key, group in found.groups.items() if key.bank == code}
+        limits = setting.partner(code).limits
+        batch_of = {key: number for number, key in enumerate(mine, 1)}
+        groups = [
+            batching.Group(code, key.fund, key.debit_account, key.pay_date, group.amounts, str(key.line))
+            for key, group in mine.items()
+        ]
+        planned = batching.plan(groups, limits, used_today=sequence - 1)
+        if sum(document.count for document in planned) < sum(len(group.amounts) for group in mine.values()):
+            what = f"more documents than the {limits.documents_per_day_max} a day that {code} takes"
+            raise Refused(what, code=Code.RANGE)
+        for document in planned:
+            of = document.group
+            key = Key(code, of.fund, of.debit_account, of.pay_date, BenefitLine(of.line))
+            first, last = document.first_rank, document.last_rank
+            plans.append(_Plan(key, mine[key], first, last, document.count, document.minor, batch_of[key]))
+    return plans
+
+
+async def _write_all(
+    source: BinaryIO,
+    folder: Folder,
+    plans: list[_Plan],
+    setting: _Setting,
+    made: dt.datetime,
+    sequence: int,
+    first_key: int,
+    sealed: bool,
+    step: Callable[[int], None],
+) -> list[dict[str, Any]]:
+    numbers: dict[str, int] = {}
+    documents = []
+    for plan in plans:
+        partner = setting.partner(plan.key.bank)
+        bank = msgspec.structs.replace(partner.bank, sealed=sealed)
+        # By customer number and not by bank: made-up banks share one, and names must differ.
+        number = numbers[bank.customer] = numbers.get(bank.customer, sequence - 1) + 1
+        head = _head(plan, bank, setting, made, number)
+        name = batching.file_name(
+            bank.file_name or partner.adapter.file_name,
+            customer=bank.customer,
+            date=made.date(),
+            sequence=number,
+            kind=DocKind.PAYMENT,
+            reference=head.reference,
+        )
+        lines = encode_lines.pay_lines(source, plan.group, plan.first, plan.last, first_key, step)
+        parts = partner.adapter.write_payment(head, lines, bank)
+        bounds = partner.limits.document_bytes_max
+        written = await folder.write(name, parts, partner.adapter.seal, setting.sign_key(bank), made, bounds)
+        documents.append(
+            {
+                "name": name,
+                "reference": head.reference,
+                "bank": bank.code,
+                "fund": head.fund,
+                "line": head.benefit,
+                "debit_account": head.debit_account,
+                "pay_date": head.pay_date,
+                "count": head.count,
+                "minor": head.minor,
+                "digest": written.digest,
+                "size": written.size,
+                "sealed": sealed,
+                "seal": written.seal_name,
+            }
+        )
+    return documents
+
+
+def _head(plan: _Plan, bank: Bank, setting: _Setting, made: dt.datetime, number: int) -> PaymentHead:
+    return PaymentHead(
+        reference=batching.reference(bank.code, made.date(), number),
+        batch=batching.reference(bank.code, made.date(), plan.batch, mark="B"),
+        sequence=number,
+        created=made,
+        pay_date=plan.key.pay_date,
+        fund=plan.key.fund,
+        benefit=str(plan.key.line),
+        debit_account=setting.debit_account(plan.key),
+        debit_name=setting.bureau,
+        count=plan.lines,
+        minor=plan.minor,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- telling
+
+
+def _refuse(output: Output, found: Read) -> Exit:
+    """Tell every bad line; nothing was written."""
+    if not found.bad_total:
+        raise Refused("there is no instruction in it", code=Code.FORMAT)
+    first = found.bad[0]
+    if output.as_json:
+        errors = [{"id": e.instruction_id, "code": e.code, "where": e.where, "what": e.what} for e in found.bad]
+        document: dict[str, Any] = dict(error_document(first.code, first.where, first.what))
+        output.json(document | {"errors": errors, "errors_total": found.bad_total})
+        return Exit.REFUSED
+    for error in found.bad[:_SHOWN_MAX]:
+        complain(error.code, error.where, error.what)
+    rest = found.bad_total - min(found.bad_total, _SHOWN_MAX)
+    more = f"{rest:,} more bad lines (--json tells a thousand); " if rest else ""
+    print(f"       {more}nothing was written", file=sys.stderr)
+    return Exit.REFUSED
+
+
+def _tell(
+    output: Output, adapter: Adapter, found: Read, documents: list[dict[str, Any]], *, sealed: bool, out: Path
+) -> None:
+    warnings = [
+        f"{e.where}: {e.what}; the gateway would hold this payment ({e.code})" for e in found.doubts[:_SHOWN_MAX]
+    ]
+    if found.doubts_total > len(warnings):
+        warnings.append(f"{found.doubts_total - len(warnings):,} more id numbers fail their own check")
+    if any(document["debit_account"] == NO_ACCOUNT for document in documents):
+        warnings.append(f"no debit account was given: {NO_ACCOUNT} stands in its place")
+    if not sealed:
+        why = "no key is configured" if adapter.seal is not None else "the format has no seal"
+        warnings.append(f"the documents are not sealed: {why}")
+    totals = {"count": found.count, "minor": sum(document["minor"] for document in documents)}
+    if output.as_json:
+        result = {"format": adapter.code, "sealed": sealed, "out": str(out), "documents": documents}
+        output.json(result | {"totals": totals, "warnings": warnings})
+        return
+    output.table(
+        f"Written to {out}",
+        (
+            "document",
+            "bank",
+            "fund",
+            "pay date",
+            ("lines", "right"),
+            ("amount", "right"),
+            ("bytes", "right"),
+            "sha-256",
+            "seal",
+        ),
+        (
+            (
+                document["name"],
+                document["bank"],
+                document["fund"],
+                f"{document['pay_date']}",
+                f"{document['count']:,}",
+                spoken(document["minor"]),
+                f"{document['size']:,}",
+                document["digest"],
+                document["seal"] or ("inside" if sealed else "none"),
+            )
+            for document in documents
+        ),
+    )
+    output.say(f"{len(documents):,} documents, {totals['count']:,} payments, {spoken(totals['minor'])}")
+    for warning in warnings:
+        output.warn(warning)
