@@ -18,13 +18,14 @@ import hashlib
 from typing import cast
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueueIterator
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
 from gateway.sandbox.config import AmqpWire
 from gateway.sandbox.doors import Arrival, Outgoing, pause
 
 TIMEOUT_S = 10.0
 AGAIN_S = 0.5
+_AWAY = (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError)
 #: The bank's own words that are finer than the wire's.
 _KINDS = {"refusal": "receipt", "pending": "result", "contradiction": "result"}
 
@@ -37,14 +38,13 @@ class AmqpDoor:
         self._inbound = wire.inbound or f"bank.{code}.out"
         self._outbound = wire.outbound or f"bank.{code}.in"
         self._stop = stop
-        self._connection: aio_pika.abc.AbstractRobustConnection | None = None
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         self._exchange: AbstractExchange | None = None
         self._listening: asyncio.Task[None] | None = None
 
     async def open(self) -> dict[str, str | int]:
-        """Connect, and listen as soon as the queue exists."""
-        self._connection = await aio_pika.connect_robust(self._wire.url, timeout=TIMEOUT_S)
+        """Connect, and listen as soon as the queue exists. Raises ConnectionError if there is no broker at all."""
+        await (await aio_pika.connect(self._wire.url, timeout=TIMEOUT_S)).close()
         self._listening = asyncio.create_task(self._listen())
         return {"inbound": self._inbound, "outbound": self._outbound}
 
@@ -61,7 +61,7 @@ class AmqpDoor:
         """Acknowledge; a lost one is acknowledged too, that is what makes it lost. False: it will be delivered again."""
         try:
             await cast(AbstractIncomingMessage, arrival.token).ack()
-        except (aio_pika.exceptions.AMQPError, RuntimeError, ConnectionError):
+        except _AWAY:
             return False
         return True
 
@@ -85,7 +85,7 @@ class AmqpDoor:
         )
         try:
             await self._exchange.publish(message, self._outbound, mandatory=True, timeout=TIMEOUT_S)
-        except (aio_pika.exceptions.AMQPError, TimeoutError, ConnectionError):
+        except _AWAY:
             return False
         return True
 
@@ -94,26 +94,34 @@ class AmqpDoor:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
-        if self._connection is not None:
-            await self._connection.close()
 
     async def _listen(self) -> None:
+        """One connection after another: while the queue is not declared yet, and whenever the broker was away."""
         while not self._stop.is_set():
             try:
-                await self._consume()
-            except (aio_pika.exceptions.AMQPError, ConnectionError, TimeoutError):
-                await pause(self._stop, AGAIN_S)  # the queue is not declared yet, or the broker is away
+                await self._session()
+            except _AWAY:
+                pass
+            except asyncio.CancelledError:
+                # aiormq cancels whoever waits on a connection that it gives up; only our own cancellation ends us.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+            await pause(self._stop, AGAIN_S)
 
-    async def _consume(self) -> None:
-        assert self._connection is not None
-        channel: AbstractChannel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-        try:
-            await channel.set_qos(prefetch_count=2)
+    async def _session(self) -> None:
+        broken = asyncio.Event()
+        async with await aio_pika.connect(self._wire.url, timeout=TIMEOUT_S) as connection:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            connection.close_callbacks.add(lambda *_: broken.set())
+            channel.close_callbacks.add(lambda *_: broken.set())
+            await channel.set_qos(prefetch_count=2, timeout=TIMEOUT_S)
             queue = await channel.get_queue(self._inbound, ensure=True)
-            self._exchange = await channel.get_exchange(self._wire.exchange, ensure=True)
-            iterator: AbstractQueueIterator
-            async with queue.iterator() as iterator:
-                async for message in iterator:
-                    await self._arrived.put(message)
-        finally:
-            await channel.close()
+            exchange = await channel.get_exchange(self._wire.exchange, ensure=True)
+            await queue.consume(self._arrived.put, timeout=TIMEOUT_S)
+            self._exchange = exchange
+            try:
+                await broken.wait()
+            finally:
+                self._exchange = None
+                self._arrived = asyncio.Queue()  # what was not taken comes again

@@ -244,7 +244,8 @@ class Counterpart:
         )
         if wrong is not None:
             payload = faults.damaged(wrong, payload)
-        return answer, Outgoing(self._side.name(answer, order), payload, seal, answer.kind, answer.reference)
+        name = self._side.name(answer, order)
+        return answer, Outgoing(name, payload, seal, answer.kind, answer.reference, again=answer.given > 0)
 
     def given(self, answer: Answer) -> None:
         """The door has handed it over."""

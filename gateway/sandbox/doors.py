@@ -26,6 +26,7 @@ class Outgoing(NamedTuple):
     seal: bytes | None
     kind: str
     reference: str  # of the bureau's Document that it answers
+    again: bool = False  # it was handed over before, and is to be once more on purpose
 
 
 class Door(Protocol):

@@ -59,9 +59,9 @@ class FolderDoor:
         return True
 
     async def hand_over(self, outgoing: Outgoing) -> bool:
-        """Write it into ``out/``; not while an earlier copy under that name still lies there."""
+        """Write it into ``out/``. What lies there under that name already was written before a crash, or waits to be taken."""
         if (self._out / outgoing.name).exists():
-            return False
+            return not outgoing.again
         if outgoing.seal is not None:
             self._write(outgoing.name + SEAL_SUFFIX, outgoing.seal)
         await asyncio.to_thread(self._write, outgoing.name, outgoing.payload)

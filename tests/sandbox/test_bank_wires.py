@@ -156,22 +156,44 @@ def _cut_connections(vhost: str, management: tuple[str, str, str]) -> int:
     return len(found)
 
 
+async def _declare(channel: aio_pika.abc.AbstractChannel) -> None:
+    """The bank's exchange and queues, as the gateway declares them."""
+    exchange = await channel.declare_exchange("banks", aio_pika.ExchangeType.TOPIC, durable=True)
+    for queue in topology(amqp_banks=["BANKB"]).queues:
+        if queue.name.startswith("bank."):
+            declared = await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments()))
+            await declared.bind(exchange, queue.name)
+
+
+async def _consumed(connection: aio_pika.abc.AbstractConnection) -> None:
+    """Wait until the bank listens to its queue."""
+    for _ in range(200):
+        async with connection.channel() as channel:
+            queue = await channel.declare_queue("bank.BANKB.out", passive=True)
+            if queue.declaration_result.consumer_count:
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the bank does not listen")
+
+
 @pytest.mark.servers
 async def test_amqp(start_bank: StartBank, ring: Ring, amqp_url: str, rabbit_management: tuple[str, str, str]) -> None:
     """The bank waits for its queue, outlives a cut connection, takes a message with its seal, and publishes receipt and result with theirs."""
     start_bank("standard_file", wire=AmqpWire(url=amqp_url))
-    vhost = unquote(urlsplit(amqp_url).path[1:])
-    while not await asyncio.to_thread(_cut_connections, vhost, rabbit_management):
-        await asyncio.sleep(0.2)
     async with await aio_pika.connect(amqp_url) as connection:
+        await _declare(await connection.channel())
+        await _consumed(connection)
+    vhost = unquote(urlsplit(amqp_url).path[1:])
+    for _ in range(100):
+        if await asyncio.to_thread(_cut_connections, vhost, rabbit_management):
+            break
+        await asyncio.sleep(0.2)
+    payload = standard(pays(10))
+    headers = {"name": "f.txt", "seal": base64.b64encode(cms(payload, ring.bureau)).decode(), "kind": "payment"}
+    async with await aio_pika.connect(amqp_url) as connection:
+        await _consumed(connection)
         channel = await connection.channel()
-        exchange = await channel.declare_exchange("banks", aio_pika.ExchangeType.TOPIC, durable=True)
-        for queue in topology(amqp_banks=["BANKB"]).queues:
-            if queue.name.startswith("bank."):
-                declared = await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments()))
-                await declared.bind(exchange, queue.name)
-        payload = standard(pays(10))
-        headers = {"name": "f.txt", "seal": base64.b64encode(cms(payload, ring.bureau)).decode(), "kind": "payment"}
+        exchange = await channel.get_exchange("banks")
         await exchange.publish(aio_pika.Message(payload, headers=dict(headers)), "bank.BANKB.out")
         answers = await channel.get_queue("bank.BANKB.in")
         said = []
