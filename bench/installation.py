@@ -6,6 +6,7 @@ and the banks answer at once: what is measured is the gateway's speed, not the c
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from gateway.cli.config import Config
 from gateway.cli.config_file import File
 from gateway.cli.town import Setting, town
 from gateway.core.bank import WireKind
+from gateway.edge.bus_topology import declare
 from gateway.edge.clock import SystemClock
 from gateway.edge.ledger import SqlLedger
 from gateway.edge.ledger.migrate import upgrade
@@ -44,12 +46,13 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def installation(folder: Path, month: Month, *, amqp_url: str, ledger_url: str) -> Iterator[Installation]:
-    """Set up in ``folder`` on a fresh vhost and an empty database; the banks end with the block."""
+    """Set up in ``folder`` on a fresh vhost and an empty database, queues and tables made; the banks end with the block."""
     setting = Setting(ledger=ledger_url, bus=amqp_url, wires=WIRES, every_day=True)
     with town(folder, month, setting) as built:
         path = folder / "sheyin.toml"
         write_config(built.config, path)
         upgrade(ledger_url)
+        asyncio.run(declare(amqp_url, built.config.topology()))
         # Addresses with passwords: in the environment, never in the file.
         environment = {"SHEYIN_LEDGER_URL": ledger_url, "SHEYIN_BUS_URL": amqp_url}
         yield Installation(month=month, path=path, environment=environment, config=built.config, banks=built.banks)
