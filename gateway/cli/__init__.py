@@ -33,6 +33,9 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("init", "gateway.cli.init:init", BEGIN, "Write a commented configuration to begin with."),
     Command("pki", "gateway.cli.pki:app", BEGIN, "Throwaway keys for trials."),
+    Command("demo", "gateway.cli.demo:demo", BEGIN, "The reference month, with nothing but Python."),
+    Command("db", "gateway.cli.db:app", BEGIN, "The ledger's schema."),
+    Command("serve", "gateway.cli.serve:serve", OPERATE, "Run the gateway."),
     Command("banks", "gateway.cli.banks:banks", LOOK, "Every installed format, and the configured banks."),
     Command("keys", "gateway.cli.keys:keys", LOOK, "Keys and pinned certificates, and when they end."),
     Command(

@@ -47,6 +47,13 @@ def differences(url: str) -> list[str]:
     return found
 
 
+def revision(url: str) -> str:
+    """The migration that the ledger at ``url`` is at; empty for none."""
+    found: list[str] = []
+    _on(url, lambda connection: found.append(MigrationContext.configure(connection).get_current_revision() or ""))
+    return found[0]
+
+
 def check(url: str) -> None:
     """Raises Refused unless the ledger is at the newest migration."""
 
