@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -140,6 +141,28 @@ async def test_a_poison_message_ends_among_the_dead(bus: AnyBus) -> None:
     assert letter.reason == "broker: delivery_limit"
     await one(bus, "m-1", letter.digest, _replay)
     assert await bus.depth("fragile") == 1
+
+
+async def test_a_crash_loop_deletes_nothing(bus: AnyBus) -> None:
+    """F2, fact 3: a consumer that dies over and over with its prefetch full drives good messages to the dead letters at
+    worst; every one of them is still there, with its bytes."""
+    for number in range(10):
+        await bus.publish(BANKS, "fragile", message(number))
+    for _ in range(5):
+        async with contextlib.aclosing(consume(bus, "fragile", 10)) as deliveries:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    async for _ in deliveries:
+                        pass
+
+    async def all_there() -> bool:
+        return await bus.depth("fragile") + await bus.depth(DEAD) == 10
+
+    await until(all_there)
+    await each(bus, _replay_all)
+    await until(lambda: _depth_is(bus, "fragile", 10))
+    async with contextlib.aclosing(consume(bus, "fragile", 10)) as deliveries:
+        assert {(await anext(deliveries)).message.body for _ in range(10)} == {b"%d" % number for number in range(10)}
 
 
 async def test_a_hundred_poison_messages_do_not_stop_the_good_ones(bus: AnyBus) -> None:
