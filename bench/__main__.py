@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import shutil
@@ -21,10 +22,13 @@ from rich.table import Table
 from bench.figures import Figures, figures
 from bench.floor import Floor
 from bench.month import Played, play, this_month
-from bench.serving import ROOT, Profile
+from bench.payer import WrongOutcome
+from bench.serving import ROOT, Profile, ServeFailed
+from gateway.core.errors import SheyinError
 from gateway.sandbox.failures import MONTH_PAYMENTS
 from gateway.sandbox.month import Month
 from gateway.sandbox.month_files import write_chunks
+from gateway.sandbox.runner import BanksFailed
 from tests.servers import MissingServer, Postgres, Rabbit, SharedServers
 
 LEDGERS = ("postgresql", "sqlite")
@@ -131,10 +135,33 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; see the module. 0, or 3 where a server's programs are missing."""
+    """The command; see the module. 0; 1 where the month did not come out as it must; 3 where a server's programs are missing."""
     given = _parsed(arguments)
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="sheyin-bench-"))
+    keep = bool(given.profile)
+    try:
+        found = _measured(given, folder, console)
+    except MissingServer as error:
+        console.print(str(error))
+        return 3
+    except (ServeFailed, WrongOutcome, BanksFailed, SheyinError, TimeoutError) as error:
+        keep = True
+        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False)
+        return 1
+    finally:
+        if keep:
+            console.print(f"logs and profiles are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    if given.json:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    Console(width=max(Console().width, TABLE_COLUMNS)).print(table(found))
+    return 0
+
+
+def _measured(given: argparse.Namespace, folder: Path, console: Console) -> Figures:
+    """Everything that was asked for: sizes and ledgers in turn, so that a slow minute is not one row's alone."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -142,36 +169,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    try:
-        with SharedServers.own() as shared, Progress(*columns, console=console, transient=True) as progress:
-            starting = progress.add_task("starting RabbitMQ and PostgreSQL", total=None)
-            servers = Servers(shared)
-            progress.remove_task(starting)
-            bench = Bench(servers, folder, progress, profile=given.profile)
-            sizes = [max(3, round(given.payments * scale)) for scale in given.scales]
-            for _ in range(given.repeat):  # sizes and ledgers in turn, so that a slow minute is not one row's alone
-                for ledger in given.ledger:
-                    for payments in sizes:
-                        bench.month(payments, ledger)
-                        bench.floor(payments, ledger)
-                        run, floor = bench.runs[-1], bench.floors[-1]
-                        console.print(
-                            f"{ledger:>10} {payments:>9,}: {run.e2e_seconds:.1f} s, floor {floor.total:.1f} s, "
-                            f"gateway {run.gateway_cpu_seconds:.1f} CPU s, {run.peak_rss_mib:.0f} MiB"
-                        )
-            found = figures(bench.runs, bench.floors, machine(servers))
-    except MissingServer as error:
-        console.print(str(error))
-        return 3
-    finally:
-        if not given.profile:
-            shutil.rmtree(folder, ignore_errors=True)
-    if given.profile:
-        console.print(f"profiles are in {folder}")
-    if given.json:
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    Console(width=max(Console().width, TABLE_COLUMNS)).print(table(found))
-    return 0
+    with SharedServers.own() as shared, Progress(*columns, console=console, transient=True) as progress:
+        starting = progress.add_task("starting RabbitMQ and PostgreSQL", total=None)
+        servers = Servers(shared)
+        progress.remove_task(starting)
+        bench = Bench(servers, folder, progress, profile=given.profile)
+        sizes = [max(3, round(given.payments * scale)) for scale in given.scales]
+        for ledger, payments in itertools.chain.from_iterable(
+            itertools.product(given.ledger, sizes) for _ in range(given.repeat)
+        ):
+            bench.month(payments, ledger)
+            bench.floor(payments, ledger)
+            run, floor = bench.runs[-1], bench.floors[-1]
+            console.print(
+                f"{ledger:>10} {payments:>9,}: {run.e2e_seconds:.1f} s, floor {floor.total:.1f} s, "
+                f"gateway {run.gateway_cpu_seconds:.1f} CPU s, {run.peak_rss_mib:.0f} MiB"
+            )
+        return figures(bench.runs, bench.floors, machine(servers))
 
 
 def machine(servers: Servers) -> dict[str, str | int | float]:

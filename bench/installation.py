@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,8 @@ async def release(ledger: SqlLedger, month: Month) -> None:
     await ledger.approve_release(CHECKER, month.run_id, PAYER)
 
 
-def people(installed: Installation) -> Any:
-    """The ledger as people's commands open it; an asynchronous context."""
+def people(installed: Installation) -> AbstractAsyncContextManager[SqlLedger]:
+    """The ledger as people's commands open it."""
     return open_ledger(installed.config, SystemClock())
 
 

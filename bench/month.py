@@ -25,7 +25,8 @@ from gateway.sandbox.month import SEED, Month, generate
 
 SETTLE_S = 60.0
 STALL_S = 120.0
-"""Without a result for so long the run is given up."""
+"""Without anything new for so long the run is given up, and for as much longer as this many payments take in a second:"""
+PATIENCE_PER_S = 2_000
 POLL_S = 0.2
 
 Report = Callable[[str, int], None]
@@ -108,10 +109,11 @@ async def _play(
             asyncio.create_task(payer.publish(messages)),
         ]
         try:
-            await payer.wait("run.accepted", STALL_S)
+            patience_s = STALL_S + month.payments / PATIENCE_PER_S
+            await payer.wait("run.accepted", patience_s)
             await release(ledger, month)
             payer.at["released"] = time.perf_counter()
-            await _until_all(payer)
+            await _until_all(payer, patience_s)
             own = time.process_time() - own_before
             await payer.wait("run.closed", SETTLE_S)
         finally:
@@ -140,12 +142,12 @@ async def _play(
     )
 
 
-async def _until_all(payer: Payer) -> None:
+async def _until_all(payer: Payer, patience_s: float) -> None:
     """All outcomes, as long as some keep coming."""
     while True:
         left = payer.outcomes.left
         try:
-            return await payer.wait("all", STALL_S)
+            return await payer.wait("all", patience_s)
         except TimeoutError:
             if payer.outcomes.left == left:
                 raise
