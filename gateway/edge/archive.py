@@ -265,7 +265,7 @@ class FileSpool:
         for index in range(number, self._written):
             held = self._held.get(index)
             if held is None:
-                sealed = os.pread(self._file, _SEALED_BYTES, HEADER_BYTES + index * _SEALED_BYTES)
+                sealed = _read_at(self._file, index)
                 whole.update(
                     memoryview(self._frames.open(index, last=False, sealed=sealed, header=self._header))[inside:]
                 )
@@ -335,10 +335,7 @@ class _StoredFrames(io.RawIOBase):
 
     def _load(self, number: int) -> None:
         last = number == self._count - 1
-        try:
-            sealed = os.pread(self._file.fileno(), _SEALED_BYTES, HEADER_BYTES + number * _SEALED_BYTES)
-        except OSError as error:
-            raise _away(error) from error
+        sealed = _read_at(self._file.fileno(), number)
         self._frame = self._frames.open(number, last, sealed, self._header)
         self._loaded = number
         if number == self._hashed:
@@ -362,6 +359,14 @@ def _write_at(file: int, data: bytes, offset: int) -> None:
     while view:
         done = os.pwrite(file, view, offset)
         view, offset = view[done:], offset + done
+
+
+def _read_at(file: int, number: int) -> bytes:
+    """One sealed frame."""
+    try:
+        return os.pread(file, _SEALED_BYTES, HEADER_BYTES + number * _SEALED_BYTES)
+    except OSError as error:
+        raise _away(error) from error
 
 
 def _sync_folder(folder: Path) -> None:

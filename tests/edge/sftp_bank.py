@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -161,6 +161,11 @@ class _Files(asyncssh.SFTPServer):
     async def lstat(self, path: bytes) -> Any:
         await self._asked("lstat")
         return super().lstat(path)
+
+    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        await self._asked("scandir")
+        async for entry in super().scandir(path):
+            yield entry
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
         await self._asked("rename")

@@ -153,6 +153,29 @@ async def test_a_slow_server_meets_the_deadline(wires: Wires, server: SftpBank, 
     freed.set()
 
 
+@pytest.mark.parametrize("stopped_from_outside", [False, True])
+async def test_a_line_that_dies_within_a_listing(wires: Wires, server: SftpBank, stopped_from_outside: bool) -> None:
+    """Not even the courtesy of closing the folder is waited for: the deadline, ours or the caller's, is the end."""
+    async with Proxy(server.port) as proxy:
+        wire = wires.to(proxy.port, deadline_s=30 if stopped_from_outside else 1)
+        await wire.perform(Stat(FINAL))
+
+        async def before_reply(what: str) -> None:
+            if what == "scandir":
+                proxy.how = "swallow"
+                proxy.limit = dict(proxy.passed)
+
+        server.odd.before_reply = before_reply
+        began = asyncio.get_running_loop().time()
+        if stopped_from_outside:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wire.perform(List("out")), 1)
+        else:
+            assert await verdict(wire.perform(List("out"))) == "NotSent"
+        assert asyncio.get_running_loop().time() - began < 3
+        await wire.close()
+
+
 async def test_whoever_stops_us_stops_us(wires: Wires, server: SftpBank, pay: SealedDocument) -> None:
     """A cancelled task ends as cancelled, not as a failed request; the connection is not used again."""
     wire = wires.to(server.port)

@@ -1,7 +1,7 @@
 """SFTP by asyncssh: one pinned server, one connection, one request after the other, a deadline on each reply.
 
-Only the host key that the Bank's options name is accepted (two of them during a change-over); any other ends the
-connection before anything is said, as Unverified. Nothing is ever fetched recursively or stored under a bank's name.
+Only the host keys that the Bank's options name are accepted; any other ends the connection before anything is said, as
+Unverified. Nothing is ever fetched recursively or stored under a bank's name.
 
 What is known after a failure:
 
@@ -12,9 +12,8 @@ What is known after a failure:
   final name (and, after a rename, that the old name still stands), else InDoubt. A final name that is taken before we
   begin is InDoubt too: it may be a first copy.
 
-SFTP version 3 has a rename that does not overwrite, and that is the one used, after a look that the name is free;
-``posix-rename@openssh.com`` overwrites and is never used (G14). Algorithms with the Terrapin weakness are not offered
-(G9).
+The rename of SFTP version 3 does not overwrite; it is the one used, after a look that the name is free, and
+``posix-rename@openssh.com`` never is (G14). Algorithms with the Terrapin weakness are not offered (G9).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, BinaryIO, TypeVar
 
 import asyncssh
@@ -52,16 +51,30 @@ _FAILURES = (asyncssh.Error, OSError, TimeoutError)
 class _Step:
     """One request under way: whether it can have had its final effect by now, and how long a reply may take."""
 
-    def __init__(self, client: asyncssh.SFTPClient, final: bool, deadline_s: float) -> None:
+    def __init__(
+        self, client: asyncssh.SFTPClient, final: bool, deadline_s: float, abandon: Callable[[], None]
+    ) -> None:
         self.client = client
         self.final = final
         self.deadline_s = deadline_s
         self.doubt = False
+        self._abandon = abandon
 
     async def reply(self, awaitable: Awaitable[T]) -> T:
-        """Wait for one reply."""
-        async with asyncio.timeout(self.deadline_s):
-            return await awaitable
+        """Wait for one reply. If it does not come in time, or we are stopped, the connection ends with the wait.
+
+        The library is not cancelled and waited for: it would first close what it has open, on a line that is dead.
+        """
+        task = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait({task}, timeout=self.deadline_s)
+        finally:
+            if not task.done():
+                task.add_done_callback(_unheard)
+                self._abandon()
+        if not task.done():
+            raise TimeoutError(f"no reply within {self.deadline_s} s")
+        return task.result()
 
     async def size(self, path: str) -> int | None:
         """Size of whatever stands there, or None if nothing does."""
@@ -106,22 +119,16 @@ class SftpWire:
         self._client: asyncssh.SFTPClient | None = None
         self._used_s = 0.0
         self._taken: dict[str, tuple[int | None, int | None]] = {}  # path → size and change of what was read last
+        self._requests: dict[type[Request], Callable[[Any], Awaitable[Any]]] = {
+            Put: self._put, Rename: self._rename, Stat: self._stat, List: self._list, Done: self._done
+        }  # fmt: skip
 
     async def perform(self, request: Request) -> Any:
         """See the port."""
-        match request:
-            case Put():
-                return await self._put(request)
-            case Rename():
-                return await self._rename(request)
-            case Stat():
-                return await self._stat(request)
-            case List():
-                return await self._list(request)
-            case Done():
-                return await self._done(request)
-            case _:
-                raise NotSent(f"SFTP cannot {type(request).__name__}")
+        perform = self._requests.get(type(request))
+        if perform is None:
+            raise NotSent(f"SFTP cannot {type(request).__name__}")
+        return await perform(request)
 
     async def read(self, path: str) -> AsyncIterator[bytes]:
         """See the port. Raises NotSent too if the file changes while it is read."""
@@ -239,7 +246,7 @@ class SftpWire:
     @contextlib.asynccontextmanager
     async def _step(self, what: str, *, final: bool = False) -> AsyncIterator[_Step]:
         """One request on the connection; whatever goes wrong leaves as what is known."""
-        step = _Step(await self._connected(), final, self._options.deadline_s)
+        step = _Step(await self._connected(), final, self._options.deadline_s, self._abandon)
         try:
             yield step
         except Unavailable as error:  # our own archive
@@ -381,9 +388,13 @@ def _changed(attrs: asyncssh.SFTPAttrs) -> tuple[int | None, int | None]:
     return attrs.size, attrs.mtime
 
 
+def _unheard(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # nobody waits for it any more: not news
+
+
 def _told(error: BaseException) -> bool:
-    """Whether the server said so, as opposed to a connection that said nothing."""
-    return isinstance(error, asyncssh.SFTPError) and not isinstance(error, _LOST)
+    return isinstance(error, asyncssh.SFTPError) and not isinstance(error, _LOST)  # the server said so in words
 
 
 def _words(error: BaseException) -> str:
