@@ -115,7 +115,7 @@ class AmqpDoor:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             connection.close_callbacks.add(lambda *_: broken.set())
             channel.close_callbacks.add(lambda *_: broken.set())
-            await channel.set_qos(prefetch_count=2, timeout=TIMEOUT_S)
+            await channel.set_qos(prefetch_count=1, timeout=TIMEOUT_S)
             queue = await channel.get_queue(self._inbound, ensure=True)
             exchange = await channel.get_exchange(self._wire.exchange, ensure=True)
             await queue.consume(self._arrived.put, timeout=TIMEOUT_S)
