@@ -31,7 +31,8 @@ ENVELOPED = DS + "enveloped-signature"
 RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 
-_SIGNATURE = re.compile(rb"<(?:([A-Za-z_][\w.-]*):)?Signature[ >].*?</(?:\1:)?Signature>", re.DOTALL)
+_WORD = b"Signature"
+_OPENING = re.compile(rb"<((?:[A-Za-z_][\w.-]*:)?)Signature[ >]")
 _DECLARATION = re.compile(rb"\A<\?xml [^>]*\?>\s*")
 
 
@@ -199,11 +200,9 @@ def canonical(payload: bytes, signature: etree._Element, pins: Pins) -> bytes:
     digest = _check_method(info)
     value = _only(signature, "SignatureValue").text or ""
     pins.verify(_unbase64(value), etree.tostring(info, method="c14n", exclusive=True, with_comments=False))
-    found = list(_SIGNATURE.finditer(payload))
-    if len(found) != 1:
-        raise SealWrong("there is not exactly one signature")
+    start, end = _place(payload)
     # Bytes that are canonical already need no tree: equal digests prove equal bytes. All others are made canonical first.
-    stripped = _DECLARATION.sub(b"", payload[: found[0].start()] + payload[found[0].end() :]).rstrip(b"\n")
+    stripped = _DECLARATION.sub(b"", payload[:start] + payload[end:]).rstrip(b"\n")
     if hashlib.sha256(stripped).digest() == digest:
         return stripped
     stripped = _made_canonical(payload)
@@ -231,6 +230,18 @@ _BLOCK = (
     f'<ds:Signature xmlns:ds="{DS}">%s<ds:SignatureValue>%s</ds:SignatureValue><ds:KeyInfo><ds:X509Data>'
     "<ds:X509Certificate>%s</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature>"
 ).encode()
+
+
+def _place(payload: bytes) -> tuple[int, int]:
+    """Where the one signature begins and ends. Searched by its word first: a pattern over the whole file costs as much as parsing it."""
+    opening = _OPENING.search(payload, max(0, payload.find(_WORD) - 64))
+    if opening is None:
+        raise SealWrong("there is no signature")
+    closing = b"</" + opening[1] + _WORD + b">"
+    end = payload.find(closing, opening.end()) + len(closing)
+    if end < opening.end() or (payload.find(_WORD, end) >= 0 and _OPENING.search(payload, end)):
+        raise SealWrong("there is not exactly one signature")
+    return opening.start(), end
 
 
 def _check_method(info: etree._Element) -> bytes:

@@ -123,11 +123,19 @@ def _moved(ring: Ring) -> bytes:
     return b"<Outer>" + wrapped(pain001(pays(2)), ring.bureau) + b"</Outer>"
 
 
+def _doubled(ring: Ring) -> bytes:
+    """The signature a second time, in a payment."""
+    payload = wrapped(pain001(pays(2)), ring.bureau)
+    start, end = payload.index(b"<Signature "), payload.index(b"</Signature>") + len(b"</Signature>")
+    return payload.replace(b"</CdtTrfTxInf>", payload[start:end] + b"</CdtTrfTxInf>", 1)
+
+
 ISO_LIES: list[tuple[str, Callable[[Ring], bytes]]] = [
     ("unsigned", lambda ring: wrapped(pain001(pays(2)), None)),
     ("stranger", lambda ring: wrapped(pain001(pays(2)), ring.bank)),
     ("amount changed", lambda ring: wrapped(pain001(pays(2)), ring.bureau).replace(b"1000.02", b"9000.02")),
     ("moved", _moved),
+    ("doubled", _doubled),
     ("comment", lambda ring: wrapped(pain001(pays(2)), ring.bureau).replace(b"1000.02", b"10<!-- -->00.02")),
 ]
 
