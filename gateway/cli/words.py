@@ -170,7 +170,7 @@ WORDS: dict[str, Words] = {
     "bank.limits.document_bytes_max": Words("Bytes of a document, either way.", "文件大小上限？"),
     "bank.wire_options": Words("The wire's address and ways; a value `file:PATH` stands for that file's text."),
     "bank.wire_options.root": Words(
-        "folder: the shared folder; sftp: a folder below the login's; in it lie in/ and out/.", "目录？"
+        "folder: the shared folder (required); sftp: a folder below the login's; in it lie in/ and out/.", "目录？"
     ),
     "bank.wire_options.complete": Words(
         'folder, sftp: "rename" if the bank renames whole files into place, else "stable": a file counts once it stops changing.',
