@@ -82,18 +82,18 @@ class Gateway:
     def __init__(self, config: Config, ledger: SqlLedger, bus: Bus, clock: Clock) -> None:
         self.config, self.ledger, self.bus, self.clock = config, ledger, bus, clock
         self.work = ThreadWork()
-        self.bell = Bell()
+        self.accepting, self.sending, self.telling = Bell(), Bell(), Bell()
         points = CrashPoints()
         self.crypto = config.crypto(clock, self.work)
         self.archive = config.archive(config.at_rest())
         self.partners = {bank.code: Partner(bank=bank, adapter=config.adapter(bank)) for bank in config.banks}
         payers = frozenset(payer.code for payer in config.payers)
-        self.intake = Intake(ledger, clock, points, self.partners, payers, self.bell)
+        self.intake = Intake(ledger, clock, points, self.partners, payers, self.accepting, self.telling)
         self.sealer = Sealer(ledger, self.archive, self.crypto, self.work, clock, points, config.gateway.bureau)
         self.collector = Collector(ledger, self.archive, self.crypto, self.work, clock, points)
         # one process, for ever: a restarted one must not pass for the one that died with a Document half sent
         owner = f"{config.owner}-{TimeIds(clock).message()}"
-        self.teller = Teller(ledger, bus, points, owner, self.bell)
+        self.teller = Teller(ledger, bus, points, owner, self.telling)
         self.lanes = [
             Lane(
                 partner,
@@ -105,7 +105,8 @@ class Gateway:
                 crypto=self.crypto,
                 clock=clock,
                 points=points,
-                bell=self.bell,
+                bell=self.sending,
+                telling=self.telling,
             )
             for partner in self.partners.values()
         ]

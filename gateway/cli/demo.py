@@ -126,7 +126,7 @@ class Story:
     async def _release(self, run_id: str) -> dict[str, Any]:
         body = await self.ledger.propose_release(_MAKER, run_id, PAYER)
         await self.ledger.approve_release(_CHECKER, run_id, PAYER)
-        self.gateway.bell.ring()
+        self.gateway.sending.ring()
         return body
 
     async def _in_state(self, run_id: str, state: RunState) -> int:

@@ -101,7 +101,9 @@ class Collector:
             await self._close(document, InboundEvent.PARKED, error)
 
     async def _close(self, document: InDocument, event: InboundEvent, error: SheyinError) -> None:
-        log.warning("inbound_refused", how=str(event), bank=document.bank, file=document.name, code=error.code, what=error.what)
+        log.warning(
+            "inbound_refused", how=str(event), bank=document.bank, file=document.name, code=error.code, what=error.what
+        )
         await self._ledger.close_inbound(
             document.key, event, error.code, f"{error.where}: {error.what}" if error.where else error.what
         )

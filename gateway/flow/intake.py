@@ -42,10 +42,17 @@ class Intake:
     """One competing consumer's work, and the acceptance of complete Runs."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, points: Points, partners: Partners, payers: frozenset[str], bell: Bell
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        points: Points,
+        partners: Partners,
+        payers: frozenset[str],
+        bell: Bell,
+        telling: Bell,
     ) -> None:
         self._ledger, self._clock, self._points = ledger, clock, points
-        self._partners, self._payers, self._bell = partners, payers, bell
+        self._partners, self._payers, self._bell, self._telling = partners, payers, bell, telling
 
     # ------------------------------------------------------------------------------------------------------ messages
 
@@ -152,7 +159,7 @@ class Intake:
     async def _tell(self, meta: Meta, found: Envelope, error: SheyinError) -> None:
         subject = reading.subject(bytes(found.data)) or found.subject or ""
         await self._ledger.refuse_message(meta, found.type, subject, error.code, f"{error.where}: {error.what}"[:500])
-        self._bell.ring()
+        self._telling.ring()
 
     def _today(self) -> dt.date:
         return self._clock.now().astimezone(CHINA_TIME).date()
@@ -168,6 +175,7 @@ class Intake:
             await self._ledger.conclude_intake(run.key, self.windows(run))
             self._points.reach("accept.done")
             done += 1
+            self._telling.ring()
         return done
 
     async def _early(self, payer: str, message_id: str, body: bytes) -> int:

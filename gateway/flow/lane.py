@@ -13,7 +13,7 @@ import structlog
 from gateway.core import batching
 from gateway.core.bank import Asked, Context, DocKind, Found, Get, SealedDocument
 from gateway.core.calendar import CHINA_TIME, is_open, next_slot
-from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, Refused, SheyinError, Unverified
+from gateway.core.errors import Conflict, Halt, InDoubt, Malformed, NotSent, Refused, SheyinError, Unverified
 from gateway.core.ledger import Ledger, LotGroup, OutDocument, Ranks
 from gateway.core.partner import Partner
 from gateway.core.points import Points
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 60
 #: One request of a route; a Document in doubt is asked about no sooner than lease and deadline together.
 DEADLINE_S = 120
+_UNSENT = (DocumentState.IN_DOUBT, DocumentState.OPEN, DocumentState.SEALED)
 
 
 class Lane:
@@ -36,13 +37,16 @@ class Lane:
 
     def __init__(
         self, partner: Partner, owner: str, wire: Wire, *, ledger: Ledger, sealer: Sealer, collector: Collector, crypto: Crypto, clock: Clock,
-        points: Points, bell: Bell,
+        points: Points,
+        bell: Bell,
+        telling: Bell,
     ) -> None:  # fmt: skip
         self.partner, self._owner, self._wire = partner, owner, wire
         self._ledger, self._sealer, self._collector, self._crypto = ledger, sealer, collector, crypto
-        self._clock, self._points, self._bell = clock, points, bell
+        self._clock, self._points, self._bell, self._telling = clock, points, bell, telling
         self._bank = partner.bank.code
         self._epoch: int | None = None
+        self._renew_at: float = 0
 
     async def loop(self, *, poll_s: float) -> None:
         """``step`` for ever; looks at the bank's side every ``poll_s`` seconds at the latest."""
@@ -53,7 +57,7 @@ class Lane:
 
     async def step(self) -> int:
         """One round; how many things were done. Raises Unavailable; stops the lane on a broken invariant or a wrong partner."""
-        epoch = await self._ledger.lane_lease(self._bank, self._owner, LEASE_S)
+        epoch = await self._lease()
         if epoch is None:
             self._epoch = None
             return 0
@@ -66,7 +70,19 @@ class Lane:
             done += await self._inward()
         except (Halt, Unverified) as error:
             await self._stop(error)
+        except Conflict as error:  # stopped by a person, or taken over: ask for the lane again
+            log.warning("lane_lost", bank=self._bank, what=error.what)
+            self._epoch = None
         return done
+
+    async def _lease(self) -> int | None:
+        """The lane's epoch; the ledger is asked again once a sixth of the lease is over."""
+        now = self._clock.monotonic()
+        if self._epoch is not None and now < self._renew_at:
+            return self._epoch
+        epoch = await self._ledger.lane_lease(self._bank, self._owner, LEASE_S)
+        self._renew_at = now + LEASE_S // 6
+        return epoch
 
     async def hand_over(self) -> None:
         """Give the lane up at once, for another replica."""
@@ -76,6 +92,7 @@ class Lane:
 
     async def _stop(self, error: SheyinError) -> None:
         log.error("lane_stopped", bank=self._bank, code=error.code, what=error.what)
+        self._epoch = None
         await self._ledger.stop_lane(self._bank, str(error)[:300], "gateway")
         await self._ledger.alert(
             "critical", f"lane:{self._bank}", error.code, f"the lane is stopped: {error.what}"[:300]
@@ -85,15 +102,19 @@ class Lane:
 
     async def _outward(self, epoch: int) -> int:
         done = 0
-        for document in await self._ledger.documents(self._bank, [DocumentState.IN_DOUBT]):
+        documents = await self._ledger.documents(self._bank, _UNSENT)
+        doubtful = [document for document in documents if document.state == DocumentState.IN_DOUBT]
+        for document in doubtful:
             done += await self._inquire(document, epoch)
-        doubted = bool(await self._ledger.documents(self._bank, [DocumentState.IN_DOUBT]))
-        if not doubted and self._open():
+        if not doubtful and self._open():
             done += await self._file(epoch)
-        for document in await self._ledger.documents(self._bank, [DocumentState.OPEN]):
-            done += await self._seal_and_send(document, epoch, doubted=doubted)
-        for document in await self._ledger.documents(self._bank, [DocumentState.SEALED]):
-            if self._may_send(document, doubted=doubted):
+        if done:
+            documents = await self._ledger.documents(self._bank, _UNSENT)
+        doubted = any(document.state == DocumentState.IN_DOUBT for document in documents)
+        for document in documents:
+            if document.state == DocumentState.OPEN:
+                done += await self._seal_and_send(document, epoch, doubted=doubted)
+            elif document.state == DocumentState.SEALED and self._may_send(document, doubted=doubted):
                 done += await self._send(document, epoch)
         return done
 
@@ -141,7 +162,7 @@ class Lane:
         return _Naming(self.partner, kind, day)
 
     async def _seal_and_send(self, document: OutDocument, epoch: int, *, doubted: bool) -> int:
-        await self._ledger.lane_lease(self._bank, self._owner, LEASE_S)
+        await self._lease()
         sealed = await self._sealer.seal(document, self.partner)
         if not await self._ledger.mark_sealed(
             document.key, epoch, sealed.digest, sealed.size, sealed.seal, sealed.seal_name
@@ -159,7 +180,7 @@ class Lane:
 
     async def _send(self, document: OutDocument, epoch: int) -> int:
         """One sending. Whatever happens is written down before anything else is tried."""
-        await self._ledger.lane_lease(self._bank, self._owner, LEASE_S)
+        await self._lease()
         if not await self._ledger.mark_sending(document.key, epoch):
             return 0
         self._points.reach("send.marked")
@@ -182,7 +203,7 @@ class Lane:
         state = await self._ledger.mark_travelled(document.key, epoch, event, code, what)
         self._points.reach("send.done")
         log.info("document_travelled", bank=self._bank, file=document.name, state=state, what=what)
-        self._bell.ring()
+        self._telling.ring()
         return 1 if event is DocumentEvent.DELIVERED else 0
 
     async def _inquire(self, document: OutDocument, epoch: int) -> int:
@@ -260,7 +281,7 @@ class Lane:
             log.warning("fetch_failed", bank=self._bank, what=error.what)
         applied = await self._collector.step(self.partner)
         if applied:
-            self._bell.ring()
+            self._telling.ring()
         return count + applied
 
     async def _take_in(self, get: Get) -> bool:

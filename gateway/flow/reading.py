@@ -30,7 +30,9 @@ _DIGEST_BYTES = 16
 _envelope = msgspec.json.Decoder(Envelope)
 _instruction = msgspec.json.Decoder(Instruction)
 _encode = msgspec.json.Encoder().encode
-_data: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(type_) for name, type_ in contracts.INBOUND.items()}
+_data: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(type_) for name, type_ in contracts.INBOUND.items()
+}
 
 
 class _LooseChunk(msgspec.Struct):

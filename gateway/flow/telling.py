@@ -38,8 +38,9 @@ class Teller:
         """
         if await self._ledger.lane_lease(RELAY, self._owner, _LEASE_S) is None:
             return 0
-        await self._ledger.close_runs()
         page = await self._ledger.outbox_page(_PAGE)
+        if not page and await self._ledger.close_runs():  # whoever is at an end is told below, once the results are
+            page = await self._ledger.outbox_page(_PAGE)
         if not page:
             return 0
         sent = await asyncio.gather(

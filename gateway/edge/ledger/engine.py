@@ -115,6 +115,8 @@ class PostgresDriver:
             pool_timeout=30,
             connect_args={"timeout": 10, "command_timeout": 300, "server_settings": {"application_name": "sheyin"}},
         )
+        # Under READ COMMITTED every statement has a snapshot of its own anyway: BEGIN and ROLLBACK would only be two more round trips.
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._world = world
 
     async def write(self, operation: Callable[[Tx], R]) -> R:
@@ -134,7 +136,7 @@ class PostgresDriver:
     async def read(self, operation: Callable[[Tx], R]) -> R:
         """See Driver."""
         try:
-            async with self._engine.connect() as connection:
+            async with self._reading.connect() as connection:
                 return await connection.run_sync(lambda c: operation(Tx(c, self._world)))
         except exc.DBAPIError as error:
             raise _unavailable(error) from error

@@ -69,10 +69,16 @@ def lane_free(tx: Tx, bank: str, owner: str) -> None:
     tx.run("UPDATE lane SET until_ms = 0 WHERE bank = :bank AND owner = :owner", bank=bank, owner=owner)
 
 
-def fenced(tx: Tx, bank: str, epoch: int) -> None:
-    """Raises Conflict unless the lane's epoch is still ours; holds the row so that it stays so until the commit."""
-    if tx.row(tx.locked("SELECT 1 FROM lane WHERE bank = :bank AND epoch = :epoch"), bank=bank, epoch=epoch) is None:
+def fenced(tx: Tx, bank: str, epoch: int, *, outward: bool = False) -> None:
+    """Raises Conflict unless the lane's epoch is still ours; holds the row so that it stays so until the commit.
+
+    ``outward``: what would file or send something new also needs the lane to be running; ending what was begun does not.
+    """
+    state = tx.scalar(tx.locked("SELECT state FROM lane WHERE bank = :bank AND epoch = :epoch"), bank=bank, epoch=epoch)
+    if state is None:
         raise Conflict(f"the lane {bank} has a newer owner than epoch {epoch}", where=bank)
+    if outward and state != "running":
+        raise Conflict(f"the lane {bank} is stopped", where=bank)
 
 
 def stop_lane(tx: Tx, bank: str, reason: str, actor: str) -> None:
@@ -142,7 +148,7 @@ def group_amounts(tx: Tx, group: LotGroup) -> list[int]:
 
 def file_batch(tx: Tx, group: LotGroup, epoch: int, ranks: Sequence[Ranks], naming: Naming, day: date) -> list[int]:
     """Membership, names and references of all Documents of one Batch, in one transaction. Raises Halt if the count is not as planned."""
-    fenced(tx, group.bank, epoch)
+    fenced(tx, group.bank, epoch, outward=True)
     batch = tx.scalar(
         "INSERT INTO batch (bank, fund, debit_account, pay_date, line, created_ms) VALUES (:bank, :fund, :debit, :pay_date, :line, :now) "
         "RETURNING key",
@@ -343,7 +349,7 @@ def mark_sealed(
 def mark_sending(tx: Tx, document_key: int, epoch: int) -> bool:
     """sealed → sending, committed before the first byte leaves. False where it was voided or exported meanwhile."""
     document = one(tx, document_key)
-    fenced(tx, document.bank, epoch)
+    fenced(tx, document.bank, epoch, outward=True)
     if document.state != DocumentState.SEALED or document.exported:
         return False
     move_document(tx, document, DocumentEvent.STARTED, sendings=document.sendings + 1, last_sending_ms=tx.now_ms)
