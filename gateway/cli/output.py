@@ -162,7 +162,8 @@ def report(error: SheyinError, *, as_json: bool) -> Exit:
     if as_json:
         Output(as_json=True).json(error_document(error.code, error.where, error.what))
     else:
-        advice = getattr(error, "__notes__", None) or [ADVICE[error.code]] * (error.code in ADVICE)
+        fallback = [ADVICE[error.code]] if error.code in ADVICE else []
+        advice = getattr(error, "__notes__", None) or fallback
         complain(error.code, error.where, error.what, *advice)
         if exit_code(error) is not Exit.REFUSED:
             print(f"       {error.money}", file=sys.stderr)

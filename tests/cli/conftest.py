@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from gateway.cli import main
 from tests.servers import ROOT
 
 SAMPLES = ROOT.parent / "shared" / "samples" / "iso20022"
@@ -30,9 +31,6 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
-Run = Callable[..., Ran]
-
-
 def run_in(folder: Path, *tokens: str | Path, stdin: bytes = b"", **variables: str) -> Ran:
     """Run ``sheyin`` in a folder; ``variables`` are its environment."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -48,14 +46,39 @@ def run_in(folder: Path, *tokens: str | Path, stdin: bytes = b"", **variables: s
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+class Run:
+    """``run("banks", "--json")`` in the test's own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *tokens: str | Path, stdin: bytes = b"", **variables: str) -> Ran:
+        return run_in(self.folder, *tokens, stdin=stdin, **variables)
+
+    def here(self, *tokens: str | Path) -> Ran:
+        """The same in this process, for what is done a hundred times."""
+        streams, folder = (sys.stdout, sys.stderr), Path.cwd()
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in streams)
+        os.chdir(self.folder)
+        try:
+            sys.stdout, sys.stderr = out, err
+            code = main(list(map(str, tokens)))
+        finally:
+            os.chdir(folder)
+            sys.stdout, sys.stderr = streams
+        told = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        return Ran(int(code), *told)
+
+    def inspect(self, document: bytes, *tokens: str | Path, name: str = "document") -> Ran:
+        """Inspect these bytes as a file."""
+        (self.folder / name).write_bytes(document)
+        return self.here("inspect", name, *tokens)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """``run("banks", "--json")`` in the test's folder."""
-
-    def call(*tokens: str | Path, stdin: bytes = b"", **variables: str) -> Ran:
-        return run_in(tmp_path, *tokens, stdin=stdin, **variables)
-
-    return call
+    """See Run."""
+    return Run(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.cli import config, words
+from gateway.cli import config, config_file, words
 from gateway.cli.pages import SECTIONS, settings
 from gateway.core.errors import Code, Refused
 
@@ -280,7 +280,7 @@ def test_every_setting_has_its_sentence_and_every_sentence_its_setting() -> None
 def test_the_documented_tables_are_all_that_the_file_has() -> None:
     """No struct is reachable from the file's type that the page does not show."""
     documented = {type_ for _, _, types in SECTIONS for type_ in types}
-    todo: list[Any] = [msgspec.inspect.type_info(config.config_file.File)]
+    todo: list[Any] = [msgspec.inspect.type_info(config_file.File)]
     found = set()
     while todo:
         info = todo.pop()
@@ -291,8 +291,8 @@ def test_the_documented_tables_are_all_that_the_file_has() -> None:
             if getattr(info, name, None) is not None:
                 todo.append(getattr(info, name))
         todo += list(getattr(info, "types", ()))
-    assert found - {config.config_file.File} <= documented
-    assert set(config.config_file.WIRE_OPTIONS.values()) <= documented
+    assert found - {config_file.File} <= documented
+    assert set(config_file.WIRE_OPTIONS.values()) <= documented
 
 
 def test_every_question_to_a_bank_ends_as_one() -> None:
