@@ -429,7 +429,7 @@ def dataschema(name: str) -> str:
 
 
 def encode(
-    name: str, data: msgspec.Struct, *, id: str, source: str, time: dt.datetime, subject: str | None = None
+    name: str, data: msgspec.Struct, *, id: str, source: str, time: dt.datetime | None, subject: str | None = None
 ) -> bytes:
     """One message as bytes; ``name`` is a key of INBOUND or OUTBOUND."""
     envelope = Envelope(
