@@ -87,6 +87,10 @@ class SqlLedger(Operations):
     list_parked = read(query.parked)
     list_held = read(query.held)
     totals = read(query.totals)
+    submitted = read(query.submitted)
+    outcome = read(query.outcome)
+    release_preview = read(query.release_preview)
+    case_figures = read(query.case_figures)
 
 
 __all__ = ["SqlLedger", "World", "open_driver"]

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from gateway.core.ids import mask_account, mask_id, mask_name
+from gateway.core.states import RunState
 from gateway.edge.ledger import control, private
 from gateway.edge.ledger.engine import Tx, keys_of, tries_of
-from gateway.edge.ledger.release import the_run
+from gateway.edge.ledger.release import release_body, the_run
 
 
 def runs(tx: Tx, most: int = 50) -> list[dict[str, Any]]:
@@ -242,3 +243,82 @@ def totals(tx: Tx) -> dict[str, dict[str, int]]:
         "SELECT part, SUM(count) AS n, SUM(minor) AS minor FROM control WHERE view = 'origin' GROUP BY part ORDER BY part"
     )
     return {row.part: {"count": int(row.n), "minor": int(row.minor)} for row in rows}
+
+
+# ---------------------------------------------------------------------------------------------------------------- for people's commands
+
+
+def submitted(tx: Tx, payer: str, run_id: str) -> tuple[bytes | None, int]:
+    """The header's digest of the Run of that id that stands (None for none), and how many of that id were rejected."""
+    row = tx.row(
+        "SELECT header_digest FROM run WHERE payer = :payer AND run_id = :id AND state <> 'rejected'",
+        payer=payer, id=run_id,
+    )  # fmt: skip
+    rejected = tx.scalar(
+        "SELECT COUNT(*) FROM run WHERE payer = :payer AND run_id = :id AND state = 'rejected'",
+        payer=payer, id=run_id,
+    )  # fmt: skip
+    return (bytes(row.header_digest or b"") if row else None), int(rejected)
+
+
+def outcome(tx: Tx, payer: str, run_id: str, header_digest: bytes, most: int = 20) -> dict[str, Any] | None:
+    """What became of the Run with that header: state, why, the first bad lines and warnings, and its shares by bank and pay date."""
+    run = tx.row(
+        "SELECT * FROM run WHERE payer = :payer AND run_id = :id AND header_digest = :digest ORDER BY key DESC LIMIT 1",
+        payer=payer, id=run_id, digest=header_digest,
+    )  # fmt: skip
+    if run is None:
+        return None
+    if run.state == RunState.RECEIVING:
+        return _run(run)
+    errors = tx.rows(
+        'SELECT ordinal, instruction_id, code, "where", what, fatal FROM line_error WHERE run_key = :run ORDER BY ordinal LIMIT :most',
+        run=run.key, most=most,
+    )  # fmt: skip
+    counts = {
+        bool(row.fatal): int(row.n)
+        for row in tx.rows(
+            "SELECT fatal, COUNT(*) AS n FROM line_error WHERE run_key = :run GROUP BY fatal", run=run.key
+        )
+    }
+    shares = tx.rows(
+        "SELECT l.bank, l.pay_date, COUNT(*) AS n, SUM(i.amount) AS minor FROM instruction AS i JOIN lot AS l ON l.key = i.lot_key "
+        "WHERE i.run_key = :run GROUP BY l.bank, l.pay_date ORDER BY l.bank, l.pay_date",
+        run=run.key,
+    )
+    return {
+        **_run(run),
+        "errors": [_mapping(row) for row in errors], "bad_lines": counts.get(True, 0), "warnings": counts.get(False, 0),
+        "held": int(tx.scalar("SELECT COUNT(*) FROM instruction WHERE run_key = :run AND doubt IS NOT NULL", run=run.key)),
+        "shares": [{"bank": s.bank, "pay_date": s.pay_date, "count": int(s.n), "minor": int(s.minor)} for s in shares],
+    }  # fmt: skip
+
+
+def release_preview(tx: Tx, run_id: str, payer: str = "", early: bool = False) -> dict[str, Any]:
+    """What a maker would propose to release now, and the Run's state. A gathered Run of this day has no Attempts yet: its lines count."""
+    run = the_run(tx, run_id, payer)
+    body = release_body(tx, run, early)
+    if run.gathered and run.state == RunState.RECEIVING and run.kind != "second_payment":
+        rows = tx.rows(
+            "SELECT l.bank, l.fund, l.debit_account, l.pay_date, COUNT(*) AS count, SUM(i.amount) AS minor FROM instruction AS i "
+            "JOIN lot AS l ON l.key = i.lot_key WHERE i.run_key = :run GROUP BY l.bank, l.fund, l.debit_account, l.pay_date ORDER BY 1, 2, 3, 4",
+            run=run.key,
+        )
+        parts = [{**(_mapping(r) or {}), "count": int(r.count), "minor": int(r.minor)} for r in rows]
+        body |= {"parts": parts, "count": sum(p["count"] for p in parts), "minor": sum(p["minor"] for p in parts)}
+    return {**body, "state": run.state, "received_ms": int(run.received_ms)}
+
+
+def case_figures(tx: Tx, run_id: str, payer: str = "") -> list[dict[str, Any]]:
+    """Of one Run's open Cases: how many wait for what, and since when the oldest of them."""
+    run = the_run(tx, run_id, payer)
+    rows = tx.rows(
+        "SELECT c.waits_for, c.verdict, COUNT(*) AS n, SUM(i.amount) AS minor, MIN(c.since_ms) AS since_ms FROM case_file AS c "
+        f"JOIN instruction AS i ON i.key = c.instruction_key WHERE {keys_of(':run', 'c.instruction_key')} AND c.state <> 'closed' "
+        "GROUP BY c.waits_for, c.verdict ORDER BY c.waits_for, c.verdict",
+        run=run.key,
+    )
+    return [
+        {"waits_for": r.waits_for, "verdict": r.verdict, "count": int(r.n), "minor": int(r.minor), "since_ms": int(r.since_ms)}
+        for r in rows
+    ]  # fmt: skip
