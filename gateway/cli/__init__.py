@@ -35,7 +35,12 @@ COMMANDS = (
     Command("pki", "gateway.cli.pki:app", BEGIN, "Throwaway keys for trials."),
     Command("demo", "gateway.cli.demo:demo", BEGIN, "The reference month, with nothing but Python."),
     Command("db", "gateway.cli.db:app", BEGIN, "The ledger's schema."),
+    Command("actor", "gateway.cli.actor:app", BEGIN, "The people who act: add them, list them."),
     Command("serve", "gateway.cli.serve:serve", OPERATE, "Run the gateway."),
+    Command("submit", "gateway.cli.submit:submit", OPERATE, "Submit a run from a CSV or JSON lines file."),
+    Command(
+        "release", "gateway.cli.release:app", OPERATE, "Let a run go: a maker proposes, a different checker approves."
+    ),
     Command("banks", "gateway.cli.banks:banks", LOOK, "Every installed format, and the configured banks."),
     Command("keys", "gateway.cli.keys:keys", LOOK, "Keys and pinned certificates, and when they end."),
     Command(
