@@ -1,0 +1,1 @@
+"""The ledger's contract, held over SQLite and PostgreSQL by one suite."""

@@ -1,0 +1,104 @@
+"""One story on each ledger, in a database copied from a migrated template in which three people are known."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.edge.atrest import AtRest
+from gateway.edge.clock import ManualClock
+from gateway.edge.ids import TimeIds
+from gateway.edge.ledger import SqlLedger, World, migrate, open_driver
+from tests.ledger.kit import BOTH, CHECKER, MAKER, START, Story, Trap
+from tests.servers import Postgres, database_name, in_a_thread
+
+MASTER = bytes(range(32))
+ROLES = {MAKER: {"maker"}, CHECKER: {"checker"}, BOTH: {"maker", "checker"}}
+
+
+def open_story(url: str) -> Story:
+    """A story on the ledger at ``url``."""
+    clock, trap = ManualClock(START), Trap()
+    ledger = SqlLedger(open_driver(url, World(clock, TimeIds(clock), AtRest(MASTER), trap)))
+    return Story(ledger, clock, trap, url)
+
+
+async def _people(url: str) -> None:
+    story = open_story(url)
+    for actor, roles in ROLES.items():
+        await story.ledger.add_actor("root", actor, actor, frozenset(roles), f"secret of {actor}")
+    await story.ledger.driver.close()
+
+
+async def _prepare(url: str) -> None:
+    await asyncio.to_thread(migrate.upgrade, url)
+    await _people(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated ledger with people."""
+    path = tmp_path_factory.mktemp("ledger") / "template.db"
+    in_a_thread(_prepare(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def pg_template(postgres: Postgres) -> Iterator[str]:
+    """The name of such a database."""
+    with postgres.database() as url:
+        in_a_thread(_prepare(url))
+        yield database_name(url)
+
+
+@pytest.fixture
+def sqlite_ledger_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A SQLite ledger of the test's own."""
+    shutil.copy(sqlite_template, tmp_path / "ledger.db")
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def pg_ledger_url(pg_template: str, postgres: Postgres) -> Iterator[str]:
+    """A PostgreSQL ledger of the test's own."""
+    with postgres.database(pg_template) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of ledger in turn."""
+    name = "sqlite_ledger_url" if request.param == "sqlite" else "pg_ledger_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+async def story(ledger_url: str) -> AsyncIterator[Story]:
+    """A story whose every fen is accounted for at its end."""
+    opened = open_story(ledger_url)
+    yield opened
+    faults = await opened.ledger.faults()
+    await opened.ledger.driver.close()
+    assert bool(faults) is not opened.conserved, faults
+
+
+@pytest.fixture
+async def pg_story(pg_ledger_url: str) -> AsyncIterator[Story]:
+    """A story that only PostgreSQL can tell."""
+    opened = open_story(pg_ledger_url)
+    yield opened
+    faults = await opened.ledger.faults()
+    await opened.ledger.driver.close()
+    assert bool(faults) is not opened.conserved, faults
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    """Whatever a test opens beside its story."""
+    with ExitStack() as stack:
+        yield stack
