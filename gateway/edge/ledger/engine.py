@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from gateway.core.errors import Unavailable
+from gateway.core.errors import Code, Malformed, Unavailable
 from gateway.core.points import Points
 from gateway.core.ports import Clock, Ids
 from gateway.edge.atrest import AtRest
@@ -233,7 +233,13 @@ def _sqlite_engine(url: str, *, write: bool, checkpoints: bool) -> sa.Engine:
 
 
 def _unavailable(error: exc.DBAPIError) -> Exception:
-    """Broken constraints and statements are our own faults and pass through; a server that is away, full or read-only is Unavailable."""
+    """Broken constraints and statements are our own faults and pass through; a server that is away, full or read-only is Unavailable.
+
+    Class 22 (data exception) is the message's fault: PostgreSQL holds no U+0000. It must not look like a server that is away, or the same
+    message would come back for ever.
+    """
+    if str(getattr(error.orig, "sqlstate", "")).startswith("22"):
+        return Malformed(f"the ledger cannot hold a value of it: {str(error.orig)[:200]}", code=Code.CHARSET)
     if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return error
     return Unavailable(f"the ledger cannot do it now: {str(error.orig)[:300]}")

@@ -116,24 +116,34 @@ def record_header(tx: Tx, meta: Meta, header: RunSubmitted) -> Recorded:
     recorded = seen(tx, meta)
     if recorded is not Recorded.NEW:
         return recorded
-    if find_run(tx, meta.payer, header.run_id):
-        return Recorded.CONFLICT
-    open_run(tx, meta.payer, header.run_id, header_values(header, meta.digest))
+    values = header_values(header, meta.digest)
+    known = find_run(tx, meta.payer, header.run_id)
+    if known:  # under another message id: what it says decides, not its bytes
+        same = not known.gathered and all(
+            getattr(known, name) == value for name, value in values.items() if name != "header_digest"
+        )
+        return Recorded.DUP if same else Recorded.CONFLICT
+    open_run(tx, meta.payer, header.run_id, values)
     return Recorded.NEW
 
 
 def keep_early(tx: Tx, meta: Meta, run_id: str, body: bytes) -> Recorded:
-    """Keep a chunk that came before its header, sealed."""
+    """Keep a chunk that came before its header, sealed; the same message again is DUP, or CONFLICT with another body."""
     if find_run(tx, meta.payer, run_id):
         return Recorded.LATE
-    tx.run(
+    kept = tx.run(
         "INSERT INTO early (payer, run_id, message_id, body) VALUES (:payer, :run_id, :id, :body) ON CONFLICT DO NOTHING",
         payer=meta.payer,
         run_id=run_id,
         id=meta.message_id,
         body=private.seal_raw(tx.atrest, body),
     )
-    return Recorded.NEW
+    if kept.rowcount:
+        return Recorded.NEW
+    first = tx.scalar(
+        "SELECT body FROM early WHERE payer = :payer AND message_id = :id", payer=meta.payer, id=meta.message_id
+    )
+    return Recorded.DUP if private.open_raw(tx.atrest, bytes(first)) == body else Recorded.CONFLICT
 
 
 def early_chunks(tx: Tx) -> list[tuple[str, str, bytes]]:
@@ -187,16 +197,21 @@ def keep_errors(tx: Tx, run_key: int, bad: Sequence[BadLine]) -> None:
             (
                 run_key,
                 b.ordinal,
-                b.instruction_id[:80],
+                _text(b.instruction_id, 80),
                 b.code,
-                b.where[:200],
-                b.what[:500],
+                _text(b.where, 200),
+                _text(b.what, 500),
                 b.fatal,
                 private.seal_raw(tx.atrest, b.raw),
             )
             for b in bad
         ],
     )
+
+
+def _text(told: str, most: int) -> str:
+    """Words that came from outside, so that both databases can hold them."""
+    return told[:most].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def insert_lines(tx: Tx, payer: str, defaults: Defaults, lines: Sequence[Line]) -> tuple[list[Line], list[BadLine]]:
@@ -321,6 +336,8 @@ def record_single(tx: Tx, meta: Meta, message: InstructionSubmitted, line: Line,
     recorded = seen(tx, meta)
     if recorded is not Recorded.NEW:
         return recorded
+    if taken := _split_taken(tx, meta.payer, [line])[1]:  # before a Run is made that would stay empty
+        return Recorded.DUP if taken[0].code == Code.DUP else Recorded.CONFLICT
     run = gathering_run(tx, meta.payer, RunKind.REIMBURSEMENT, message, day)
     ordinal = next_key(tx, f"ordinal:{run.key}")
     defaults = Defaults(
