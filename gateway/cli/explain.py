@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
@@ -111,25 +111,21 @@ class Explained:
             yield line.rstrip(b"\n")
 
 
-def explain(
-    adapter: Adapter, source: BinaryIO, agreement: Agreement, *, most: int, step: Callable[[int], None]
-) -> Explained:
-    """Decode all of it and judge every level. ``most``: lines kept for people. ``step`` is told of every line.
+def explain(adapter: Adapter, source: BinaryIO, agreement: Agreement, *, most: int) -> Explained:
+    """Decode all of it and judge every level. ``most``: lines kept for people.
 
     Raises Malformed; then nothing of it may be shown.
     """
     found = Explained()
     try:
-        _explain(found, adapter, source, agreement, most, step)
+        _explain(found, adapter, source, agreement, most)
     except BaseException:
         found.__exit__(None, None, None)
         raise
     return found
 
 
-def _explain(
-    found: Explained, adapter: Adapter, source: BinaryIO, agreement: Agreement, most: int, step: Callable[[int], None]
-) -> None:
+def _explain(found: Explained, adapter: Adapter, source: BinaryIO, agreement: Agreement, most: int) -> None:
     sets: Sets = frozenset(row.set for row in adapter.codes.values())
     head: Head | None = None
     tail: Tail | None = None
@@ -139,7 +135,6 @@ def _explain(
             assert head is not None  # a reader's first item is its Head
             block = blocks[item.block] if item.block >= 0 else None
             found.add(_row(item, adapter.judge(head, block, item, agreement), sets), most)
-            step(1)
         elif isinstance(item, Block):
             blocks.append(item)
         elif isinstance(item, Head):

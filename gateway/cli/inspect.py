@@ -81,10 +81,9 @@ def inspect(
         payload.seek(0)
         moment = datetime.now(UTC) if at is None else datetime(at.year, at.month, at.day, 12, tzinfo=CHINA_TIME)
         finding, readable = seal_check.check(adapter, payload, size, _detached(adapter, file, seal), known, moment)
-        with (
-            output.progress("Reading", size if size >= _PROGRESS_BYTES_MIN else None, "bytes") as step,
-            explain(adapter, _counted(readable, step), agreement, most=max(rows, 0), step=lambda _: None) as found,
-        ):
+        with output.progress("Reading", size if size >= _PROGRESS_BYTES_MIN else None, "bytes") as step:
+            explained = explain(adapter, _counted(readable, step), agreement, most=max(rows, 0))
+        with explained as found:  # after the bar is gone: it would wipe out a line of what is printed
             if as_json:
                 _print_json(output, adapter, finding, found)
             else:

@@ -25,6 +25,7 @@ ConfigPath = Annotated[
         name="--config", env_var="SHEYIN_CONFIG", help="The configuration; without it ./sheyin.toml, if there is one."
     ),
 ]
+_STEPS = 500  # of a progress bar
 PIPE_COLUMNS = 200  # width of tables where there is no terminal to ask
 
 
@@ -120,8 +121,11 @@ class Output:
 
     @contextlib.contextmanager
     def progress(self, what: str, total: int | None, unit: str = "") -> Iterator[Callable[[int], None]]:
-        """A bar on standard error; the yielded function is told how much more is done. Nothing without a terminal or with --json."""
-        if self.as_json or not sys.stderr.isatty():
+        """A bar on standard error; the yielded function is told how much more is done.
+
+        Nothing without a terminal, with --json, or without a total. Print results after it has ended: it wipes its line.
+        """
+        if self.as_json or total is None or not sys.stderr.isatty():
             yield lambda _: None
             return
         from rich.console import Console
@@ -138,7 +142,16 @@ class Output:
         columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(what, total=total)
-            yield lambda more: bars.advance(task, more)
+            waiting, step = 0, max(1, total // _STEPS)
+
+            def advance(more: int) -> None:
+                nonlocal waiting
+                waiting += more
+                if waiting >= step:  # drawing costs more than what is counted
+                    bars.advance(task, waiting)
+                    waiting = 0
+
+            yield advance
 
 
 def console() -> Any:
