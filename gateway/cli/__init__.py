@@ -41,6 +41,13 @@ COMMANDS = (
     Command(
         "release", "gateway.cli.release:app", OPERATE, "Let a run go: a maker proposes, a different checker approves."
     ),
+    Command("held", "gateway.cli.held:app", OPERATE, "Runs and payments that two people must look at."),
+    Command("lanes", "gateway.cli.lanes:app", OPERATE, "Every bank's lane: look, stop, resume."),
+    Command("parked", "gateway.cli.lanes:parked", OPERATE, "Bank answers that no rule could apply."),
+    Command("status", "gateway.cli.status:status", LOOK, "How a run stands, or the newest runs."),
+    Command("show", "gateway.cli.show:show", LOOK, "One payment's whole life."),
+    Command("check", "gateway.cli.check:check", LOOK, "Does everything add up? Also a health check."),
+    Command("audit", "gateway.cli.check:audit", LOOK, "The chain of acts."),
     Command("banks", "gateway.cli.banks:banks", LOOK, "Every installed format, and the configured banks."),
     Command("keys", "gateway.cli.keys:keys", LOOK, "Keys and pinned certificates, and when they end."),
     Command(

@@ -47,7 +47,9 @@ class Person(NamedTuple):
             return
         have = next(set(actor["roles"]) for actor in await ledger.list_actors() if actor["id"] == self.name)
         if not have & set(roles):
-            raise Refused(f"{self.name} is not {' or '.join(roles)}", code=Code.AUTH, where="--as")
+            error = Refused(f"{self.name} is not {' or '.join(roles)}", code=Code.AUTH, where="--as")
+            error.add_note("`sheyin actor list` shows who may do what.")
+            raise error
 
 
 def person(name: str) -> Person:
@@ -61,7 +63,7 @@ def secret_of(name: str, variable: str, *, twice: bool = False) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise Refused(f"no secret of {name}: set {variable}, or ask from a terminal", code=Code.AUTH, where="--as")
+        raise Refused(f"no secret of {name}: set {variable}, or call from a terminal", code=Code.AUTH, where="--as")
     typed = getpass.getpass(f"secret of {name}: ")
     if twice and getpass.getpass("once more: ") != typed:
         raise Refused("the two differ", code=Code.AUTH, where=name)
@@ -129,6 +131,6 @@ def instant(ms: int | None) -> str:
 def ask(question: str) -> str:
     """A person's answer on the terminal. Raises Refused AUTH where there is nobody to ask."""
     if not sys.stdin.isatty():
-        raise Refused("nobody is here to ask", code=Code.AUTH, where=question)
+        raise Refused("nobody is here to ask: give --confirm COUNT:FEN", code=Code.POLICY, where="--confirm")
     print(question, end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()

@@ -148,16 +148,14 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
         )
         for p in waiting
     ]
-    output.table(
-        "waiting for a checker",
-        ("payer", "run", ("payments", "right"), ("amount", "right"), "proposed by", "at"),
-        rows,
-    )
-    output.table(
-        "accepted, not proposed yet",
-        ("payer", "run", "kind", "pay date", "accepted at"),
-        [(r["payer"], r["run_id"], r["kind"], r["pay_date"], instant(r["accepted_ms"])) for r in accepted],
-    )
+    if rows:
+        columns = ("payer", "run", ("payments", "right"), ("amount", "right"), "proposed by", "at")
+        output.table("waiting for a checker", columns, rows)
+    runs = [(r["payer"], r["run_id"], r["kind"], r["pay_date"], instant(r["accepted_ms"])) for r in accepted]
+    if runs:
+        output.table("accepted, not proposed yet", ("payer", "run", "kind", "pay date", "accepted at"), runs)
+    if not rows and not runs:
+        output.say("nothing waits for its release")
     return Exit.OK
 
 

@@ -241,8 +241,10 @@ def _tell(order: Order, payer: str, found: dict[str, Any], output: Output, *, wa
     header, state = order.header, found.get("state", "")
     document = {
         "payer": payer, "run": header.run_id, "state": state, "code": found.get("code") or "", "what": found.get("what") or "",
-        "count": header.count, "minor": header.total, "chunks": header.chunks, "bad_lines": found.get("bad_lines", 0),
-        "held": found.get("held", 0), "windows": found.get("windows", []), "errors": found.get("errors", []),
+        "count": header.count, "minor": header.total, "chunks": header.chunks, "held": found.get("held", 0),
+        "windows": found.get("windows", []),
+        "errors_total": found.get("bad_lines", 0), "errors": _told(found, fatal=True),
+        "warnings_total": found.get("warnings", 0), "warnings": _told(found, fatal=False),
     }  # fmt: skip
     pending = state in ("", RunState.RECEIVING)
     if output.as_json and not (pending and waited):
@@ -272,6 +274,11 @@ def _tell(order: Order, payer: str, found: dict[str, Any], output: Output, *, wa
     return Exit.OK
 
 
+def _told(found: dict[str, Any], *, fatal: bool) -> list[dict[str, Any]]:
+    names = ("ordinal", "instruction_id", "code", "where", "what")
+    return [{name: one[name] for name in names} for one in found.get("errors", []) if one["fatal"] == fatal]
+
+
 def _local(text: str) -> str:
     import datetime as dt
 
@@ -281,11 +288,10 @@ def _local(text: str) -> str:
 def _tell_lines(document: dict[str, Any], output: Output) -> None:
     if document["held"]:
         output.say(f"  {document['held']} payments are held for two people: sheyin held list")
-    if document["errors"]:
-        rows = [
-            (str(e["ordinal"]), e["instruction_id"], e["code"], e["where"], e["what"], "" if e["fatal"] else "warning")
-            for e in document["errors"]
-        ]
-        output.table(
-            f"{document['bad_lines']} bad lines; the first:", ("line", "instruction", "code", "field", "what", ""), rows
-        )
+    for title, key in (("bad lines", "errors"), ("warnings", "warnings")):
+        found = document[key]
+        if found:
+            rows = [(str(e["ordinal"]), e["instruction_id"], e["code"], e["where"], e["what"]) for e in found]
+            output.table(f"{document[key + '_total']} {title}", ("line", "instruction", "code", "field", "what"), rows)
+            if document[key + "_total"] > len(found):
+                output.say(f"  and {document[key + '_total'] - len(found)} more")

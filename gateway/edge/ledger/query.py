@@ -272,7 +272,7 @@ def outcome(tx: Tx, payer: str, run_id: str, header_digest: bytes, most: int = 2
     if run.state == RunState.RECEIVING:
         return _run(run)
     errors = tx.rows(
-        'SELECT ordinal, instruction_id, code, "where", what, fatal FROM line_error WHERE run_key = :run ORDER BY ordinal LIMIT :most',
+        'SELECT ordinal, instruction_id, code, "where", what, fatal FROM line_error WHERE run_key = :run ORDER BY fatal DESC, ordinal LIMIT :most',
         run=run.key, most=most,
     )  # fmt: skip
     counts = {
@@ -288,7 +288,8 @@ def outcome(tx: Tx, payer: str, run_id: str, header_digest: bytes, most: int = 2
     )
     return {
         **_run(run),
-        "errors": [_mapping(row) for row in errors], "bad_lines": counts.get(True, 0), "warnings": counts.get(False, 0),
+        "errors": [{**(_mapping(row) or {}), "fatal": bool(row.fatal)} for row in errors],
+        "bad_lines": counts.get(True, 0), "warnings": counts.get(False, 0),
         "held": int(tx.scalar("SELECT COUNT(*) FROM instruction WHERE run_key = :run AND doubt IS NOT NULL", run=run.key)),
         "shares": [{"bank": s.bank, "pay_date": s.pay_date, "count": int(s.n), "minor": int(s.minor)} for s in shares],
     }  # fmt: skip
