@@ -12,6 +12,7 @@ from adapters.standard_file.kinds import FileKind
 from adapters.standard_file.layout import Header
 from gateway.codec.lines import chunks
 from gateway.core.bank import Bank, Inquiry, PayLine, PaymentHead, SealSlot
+from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Halt, Refused
 from gateway.core.money import CNY
 
@@ -30,7 +31,7 @@ def write_payment(head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> It
     header = Header(
         kind=FileKind.PAY,
         reference=head.reference,
-        created=head.created.strftime(layout.STAMP),
+        created=head.created.astimezone(CHINA_TIME).strftime(layout.STAMP),
         customer=bank.customer,
         bank=bank.code,
         count=head.count,
@@ -71,7 +72,7 @@ def write_inquiry(inquiry: Inquiry, bank: Bank) -> Iterator[bytes | SealSlot]:
     header = Header(
         kind=FileKind.INQ,
         reference=inquiry.reference,
-        created=inquiry.created.strftime(layout.STAMP),
+        created=inquiry.created.astimezone(CHINA_TIME).strftime(layout.STAMP),
         customer=bank.customer,
         bank=bank.code,
         original=inquiry.original,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -54,8 +55,9 @@ class Signer(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def signer(tmp_path_factory: pytest.TempPathFactory, outside_program: Callable[[str], str]) -> Signer:
     """A key, its certificate and the content as files for openssl."""
+    outside_program("openssl")
     folder = tmp_path_factory.mktemp("cms")
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name(
