@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from gateway.core.bank import Get, Offer, Post, Publish, Put, Rename, Request, Route, Save, Sign, Wait
-from gateway.core.errors import InDoubt, Malformed, NotSent, SheyinError, Unverified
+from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, SheyinError, Unverified
 from gateway.core.ports import Clock, Crypto, Wire
 
 T = TypeVar("T")
@@ -43,24 +43,24 @@ class Traveller:
         self._take_in, self._save, self._deadline_s = take_in, save, deadline_s
 
     async def travel(self, route: Route[T]) -> T:
-        """The route's result. Raises NotSent, InDoubt; Unverified and Malformed only while nothing final was started."""
+        """The route's result. Raises NotSent, InDoubt; Unverified, Malformed and Halt only while nothing final was started.
+
+        A cancellation passes as it is: whoever drives us finds the Document in ``sending`` and doubts it.
+        """
         left = False  # a final request ended well: part of the Document is at the bank
+        final = False  # the request under way is one
         reply: Any = None
         try:
             while True:
-                try:
-                    request = route.send(reply)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
+                request = route.send(reply)
                 final = is_final(request)
-                try:
-                    reply = await asyncio.wait_for(self._perform(request), self._deadline_s)
-                except asyncio.CancelledError:
-                    raise
-                except BaseException as error:  # whatever it is, the question is only whether money may have moved
-                    raise _known(error, final=final, left=left) from error
-                left = left or final
+                reply = await asyncio.wait_for(self._perform(request), self._deadline_s)
+                left, final = left or final, False
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except Exception as error:  # the wire's or the route's own: the question is only whether money may have moved
+            raise _known(error, final=final, left=left) from error
         finally:
             route.close()
 
@@ -95,7 +95,7 @@ def _known(error: BaseException, *, final: bool, left: bool) -> BaseException:
         return InDoubt(f"a part has left, the next did not: {error.what}", where=error.where) if left else error
     if left or final:
         return InDoubt(f"it ended with {_words(error)}")
-    if isinstance(error, Unverified | Malformed):
+    if isinstance(error, Unverified | Malformed | Halt):
         return error
     return NotSent(f"it ended with {_words(error)}")
 

@@ -1,0 +1,63 @@
+"""Dev keys, an empty migrated ledger, and houses to live in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.core.bank import Bank
+from gateway.edge.crypto.pki import DevPki, make
+from gateway.edge.ledger import migrate
+from tests.flow.counterpart import Counterpart
+from tests.flow.house import ISO, OWN, House, bank
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
+    """The bureau's keys and those of three banks, valid from 2015 on."""
+    return make(tmp_path_factory.mktemp("keys"), [ISO, OWN, "BANKX"], datetime(2015, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty ledger of today's schema, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "empty.db"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+async def make_house(tmp_path: Path, keys: DevPki, template: Path) -> AsyncIterator[MakeHouse]:
+    """Build a house with these banks (both by default)."""
+    made: list[House] = []
+
+    def build(*banks: Bank) -> House:
+        made.append(House(tmp_path, keys, template, banks or (bank(ISO), bank(OWN))))
+        return made[-1]
+
+    yield build
+    for house in made:
+        await house.close()
+
+
+@pytest.fixture
+def house(make_house: MakeHouse) -> House:
+    """A house with both banks."""
+    return make_house()
+
+
+@pytest.fixture
+def own(house: House, keys: DevPki) -> Counterpart:
+    """The bank that speaks the standard file."""
+    return Counterpart(OWN, "standard_file", house.wires[OWN], keys)
+
+
+@pytest.fixture
+def iso(house: House, keys: DevPki) -> Counterpart:
+    """The bank that speaks ISO 20022."""
+    return Counterpart(ISO, "iso20022", house.wires[ISO], keys)
