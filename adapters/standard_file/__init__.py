@@ -9,9 +9,9 @@ from __future__ import annotations
 from adapters.standard_file import layout
 from adapters.standard_file.codes import CODES, judge
 from adapters.standard_file.kinds import DOC_KINDS
-from adapters.standard_file.read import read, sniff
+from adapters.standard_file.reading import read, sniff
 from adapters.standard_file.route import ROUTES, SEAL
-from adapters.standard_file.write import write_inquiry, write_payment
+from adapters.standard_file.writing import write_inquiry, write_payment
 from gateway.core.bank import Adapter, Capabilities, DocKind, Limits, Trust
 
 ADAPTER = Adapter(

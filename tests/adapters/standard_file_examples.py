@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from adapters.standard_file import codes, layout, write
+from adapters.standard_file import codes, layout, writing
 from adapters.standard_file.kinds import FileKind
 from adapters.standard_file.layout import Header
 from gateway.codec.columns import Delimited, Value
@@ -55,7 +55,7 @@ def file(header: Header, table: Delimited | None = None, rows: Iterable[tuple[Va
         header = msgspec.structs.replace(header, count=len(rows), total=total)
     records = [layout.HEADER.pack(msgspec.structs.astuple(header))]
     records += [table.pack(row) for row in rows] if table else []
-    return b"".join(write.assemble(records, len(rows), total))
+    return b"".join(writing.assemble(records, len(rows), total))
 
 
 def answer(kind: FileKind, number: str, created: str, **fields: object) -> Header:
@@ -77,7 +77,7 @@ def answer(kind: FileKind, number: str, created: str, **fields: object) -> Heade
 
 def payment(head: PaymentHead = HEAD, lines: Iterable[PayLine] = LINES) -> bytes:
     """The whole payment file."""
-    return b"".join(chunk for chunk in write.write_payment(head, lines, BANK) if isinstance(chunk, bytes))
+    return b"".join(chunk for chunk in writing.write_payment(head, lines, BANK) if isinstance(chunk, bytes))
 
 
 def inquiry(lines: tuple[int, ...] = ()) -> bytes:
@@ -89,7 +89,7 @@ def inquiry(lines: tuple[int, ...] = ()) -> bytes:
         created=datetime(2015, 6, 10, 11, 0, 0, tzinfo=BEIJING),
         lines=lines,
     )
-    return b"".join(chunk for chunk in write.write_inquiry(question, BANK) if isinstance(chunk, bytes))
+    return b"".join(chunk for chunk in writing.write_inquiry(question, BANK) if isinstance(chunk, bytes))
 
 
 PAYMENT = payment()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.standard_file import layout, write
+from adapters.standard_file import layout, writing
 from adapters.standard_file.kinds import RESERVED_KINDS, RESERVED_RECORDS, FileKind
-from adapters.standard_file.read import read, sniff
+from adapters.standard_file.reading import read, sniff
 from gateway.core.bank import DocKind, Head, Item, Row, Tail
 from gateway.core.errors import Code, Malformed
 from tests.adapters.standard_file_examples import EXAMPLES, LINES, answer, file
@@ -325,7 +325,7 @@ def test_memory_is_a_block_and_the_references() -> None:
         for line in range(1, count + 1):
             yield layout.RESULT.pack((line, 10**15 + line, 184000, "0000", f"20150610{line:09}", "", ""))
 
-    stream = cast(BinaryIO, Stream(write.assemble(records(), count, 184000 * count)))
+    stream = cast(BinaryIO, Stream(writing.assemble(records(), count, 184000 * count)))
     tracemalloc.start()
     try:
         told = 0

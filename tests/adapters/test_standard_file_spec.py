@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from adapters.standard_file import ADAPTER, layout
 from adapters.standard_file.codes import CODES
 from adapters.standard_file.kinds import LINES, RESERVED_KINDS, RESERVED_RECORDS, RULES
-from adapters.standard_file.read import read
+from adapters.standard_file.reading import read
 from gateway.codec import cms
 from gateway.core.bank import Head
 from gateway.core.contracts import BenefitLine, IdType

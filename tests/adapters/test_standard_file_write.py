@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.standard_file import ADAPTER, layout, write
+from adapters.standard_file import ADAPTER, layout, writing
 from adapters.standard_file.layout import Header
-from adapters.standard_file.read import read
+from adapters.standard_file.reading import read
 from gateway.codec.lines import CHUNK_BYTES
 from gateway.core.bank import DocKind, Head, Inquiry, PayLine, Row, Tail
 from gateway.core.errors import Code, Halt, Refused
@@ -146,7 +146,7 @@ def test_lines_that_are_not_the_heads_are_a_halt(lines: tuple[PayLine, ...]) -> 
     """Membership and totals precede the file: a difference is a broken invariant, and the file gets no trailer."""
     told: list[bytes] = []
     with pytest.raises(Halt):
-        told.extend(chunk for chunk in write.write_payment(HEAD, lines, BANK) if isinstance(chunk, bytes))
+        told.extend(chunk for chunk in writing.write_payment(HEAD, lines, BANK) if isinstance(chunk, bytes))
     assert not any(b"\nT|" in chunk for chunk in told)
 
 
@@ -174,7 +174,7 @@ def test_times_are_beijing_time() -> None:
     utc = datetime(2015, 6, 10, 1, 0, 0, tzinfo=UTC)
     assert payment(msgspec.structs.replace(HEAD, created=utc)) == PAYMENT
     question = Inquiry(reference="Q1", original="A1", original_name="", created=utc)
-    told = b"".join(chunk for chunk in write.write_inquiry(question, BANK) if isinstance(chunk, bytes))
+    told = b"".join(chunk for chunk in writing.write_inquiry(question, BANK) if isinstance(chunk, bytes))
     assert b"|20150610090000|" in told
     assert utc.astimezone(BEIJING).hour == 9
 
@@ -199,7 +199,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
     sizes: list[int] = []
     tracemalloc.start()
     try:
-        for chunk in write.write_payment(head, many(count), BANK):
+        for chunk in writing.write_payment(head, many(count), BANK):
             assert isinstance(chunk, bytes)
             sizes.append(len(chunk))
         peak = tracemalloc.get_traced_memory()[1]
