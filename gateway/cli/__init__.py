@@ -2,6 +2,7 @@
 
 A new command is one row of ``COMMANDS`` and a function (or a cyclopts App with sub-commands) in a module of its own::
 
+    Command("dlq", "gateway.cli.dlq:app", OPERATE, "Messages that could not be processed."),
     Command("status", "gateway.cli.status:status", LOOK, "How a run stands."),
 
 The function's docstring and annotations are its help (``Parameters`` in NumPy's style); it takes ``as_json: AsJson = False`` and
@@ -44,7 +45,9 @@ COMMANDS = (
     Command("held", "gateway.cli.held:app", OPERATE, "Runs and payments that two people must look at."),
     Command("lanes", "gateway.cli.lanes:app", OPERATE, "Every bank's lane: look, stop, resume."),
     Command("parked", "gateway.cli.lanes:parked", OPERATE, "Bank answers that no rule could apply."),
+    Command("dlq", "gateway.cli.dlq:app", OPERATE, "Messages that could not be processed."),
     Command("status", "gateway.cli.status:status", LOOK, "How a run stands, or the newest runs."),
+    Command("report", "gateway.cli.report:report", LOOK, "What a run came to, as text, page, CSV or JSON."),
     Command("show", "gateway.cli.show:show", LOOK, "One payment's whole life."),
     Command("check", "gateway.cli.check:check", LOOK, "Does everything add up? Also a health check."),
     Command("audit", "gateway.cli.check:audit", LOOK, "The chain of acts."),
