@@ -100,6 +100,8 @@ def pay(id_: str, amount: int = 100_00, *, bank: str = NORTH, person: str = "", 
         "account": f"6228480{number:012}",
         "amount": amount,
     }
+    if party := more.pop("party", None):
+        values["person"] = party
     return msgspec.convert(values | more, Instruction)
 
 

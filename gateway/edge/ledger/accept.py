@@ -17,6 +17,7 @@ from gateway.edge.ledger.intake import set_run_state
 READY = step(ATTEMPT, AttemptState.NEW, AttemptEvent.CHECKED)
 HELD = step(ATTEMPT, AttemptState.NEW, AttemptEvent.DOUBTED)
 _TOLD_MAX = 1_000
+_LOCK = 7306  # an arbitrary number that names acceptance among PostgreSQL's advisory locks
 #: Above this many lines the planner's statistics are refreshed at once: without them PostgreSQL joins 20,000 new rows in ten seconds.
 _ANALYSE_ABOVE = 500
 #: Codes for which an accepted line is held, with the sentence a person reads.
@@ -28,8 +29,15 @@ HOLD_WORDS = {
 }
 
 
+def alone(tx: Tx) -> None:
+    """One acceptance at a time: two that cannot see each other's Runs would both find that theirs is the only one (P3)."""
+    if not tx.sqlite:
+        tx.run("SELECT pg_advisory_xact_lock(:lock)", lock=_LOCK)
+
+
 def conclude_intake(tx: Tx, run_key: int, windows: Sequence[Window]) -> str:
     """Accept, hold or reject; returns the Run's state. Quiet where another replica was faster."""
+    alone(tx)
     run = tx.row(tx.locked("SELECT * FROM run WHERE key = :key"), key=run_key)
     if run is None or run.state != RunState.RECEIVING:
         return str(run.state) if run else ""
@@ -86,6 +94,7 @@ def hold_run(tx: Tx, run: Any, code: Code, what: str) -> str:
 
 def accept(tx: Tx, run: Any, windows: Sequence[Window], actor: str = audit.SERVICE) -> str:
     """Attempts are born, controls are opened, the payer is told: from this commit on nothing of it is lost (P1)."""
+    alone(tx)
     refresh = not tx.sqlite and (run.declared_count or 0) > _ANALYSE_ABOVE
     if refresh:
         tx.run("ANALYZE instruction")
@@ -120,15 +129,20 @@ def accept(tx: Tx, run: Any, windows: Sequence[Window], actor: str = audit.SERVI
     return str(state)
 
 
+#: Lines (alias ``a``) that repeat another instruction under a new id: an earlier line of this Run, or a live one of another Run.
+_SUSPECTS = (
+    "SELECT a.key FROM instruction AS a JOIN instruction AS b ON b.person_hash = a.person_hash "
+    "AND b.amount = a.amount AND b.item = a.item AND b.sequence = a.sequence AND b.period = a.period AND b.key <> a.key "
+    "WHERE a.run_key = :run AND NOT b.rejected AND ((b.run_key = :run AND b.key < a.key) OR (b.run_key <> :run AND EXISTS ("
+    f"SELECT 1 FROM attempt AS t WHERE {tries_of('b.key', 't')} "
+    f"AND t.state NOT IN ('{AttemptState.REFUSED}', '{AttemptState.WITHDRAWN}'))))"
+)
+
+
 def _mark_suspects(tx: Tx, run_key: int) -> None:
-    """Doubt lines that repeat another instruction under a new id: an earlier line of this Run, or a live one of another Run."""
-    dead = f"('{AttemptState.REFUSED}', '{AttemptState.WITHDRAWN}')"
+    """Doubt lines that repeat another instruction; those that are doubted already get a Hold of their own later."""
     tx.run(
-        "UPDATE instruction SET doubt = :code WHERE run_key = :run AND doubt IS NULL AND key IN ("
-        "SELECT a.key FROM instruction AS a JOIN instruction AS b ON b.person_hash = a.person_hash "
-        "AND b.amount = a.amount AND b.item = a.item AND b.sequence = a.sequence AND b.period = a.period AND b.key <> a.key "
-        "WHERE a.run_key = :run AND NOT b.rejected AND ((b.run_key = :run AND b.key < a.key) OR (b.run_key <> :run AND EXISTS ("
-        f"SELECT 1 FROM attempt AS t WHERE {tries_of('b.key', 't')} AND t.state NOT IN {dead}))))",
+        f"UPDATE instruction SET doubt = :code WHERE run_key = :run AND doubt IS NULL AND key IN ({_SUSPECTS})",
         code=str(Code.SUSPECT_DUPLICATE),
         run=run_key,
     )
@@ -151,25 +165,31 @@ def open_controls(tx: Tx, run_key: int) -> tuple[int, int]:
 
 
 def _hold_doubted(tx: Tx, run: Any) -> int:
-    """A Hold for every doubted line, and the payer is told which."""
-    found = tx.rows(
-        "SELECT key, id, doubt FROM instruction WHERE run_key = :run AND doubt IS NOT NULL ORDER BY key", run=run.key
+    """A Hold for every reason to doubt a line, and the payer is told which; how many lines are held."""
+    cases = " ".join(f"WHEN '{code}' THEN :{code}" for code in HOLD_WORDS)
+    into = "INSERT INTO hold (attempt_key, reason, what, opened_ms) SELECT"
+    words = {str(code): sentence for code, sentence in HOLD_WORDS.items()}
+    done = tx.run(
+        f"{into} key, doubt, CASE doubt {cases} END, CAST(:now AS BIGINT) FROM instruction "
+        f"WHERE {keys_of(':run', 'key')} AND doubt IS NOT NULL ORDER BY key",
+        **words, run=run.key, now=tx.now_ms,
+    )  # fmt: skip
+    if not done.rowcount:
+        return 0
+    suspect = str(Code.SUSPECT_DUPLICATE)
+    tx.run(
+        f"{into} key, CAST(:code AS TEXT), CAST(:what AS TEXT), CAST(:now AS BIGINT) FROM instruction WHERE key IN "
+        f"({_SUSPECTS} AND a.doubt IS NOT NULL AND a.doubt <> :code) ORDER BY key",
+        code=suspect, what=words[suspect], run=run.key, now=tx.now_ms,
+    )  # fmt: skip
+    held = tx.rows(
+        "SELECT i.id, h.reason, h.what FROM hold AS h JOIN instruction AS i ON i.key = h.attempt_key "
+        f"WHERE {keys_of(':run', 'h.attempt_key')} AND h.closed_ms IS NULL ORDER BY i.key, h.key",
+        run=run.key,
     )
-    for row in found:
-        tx.run(
-            "INSERT INTO hold (attempt_key, reason, what, opened_ms) VALUES (:key, :reason, :what, :now)",
-            key=row.key, reason=row.doubt, what=HOLD_WORDS[Code(row.doubt)], now=tx.now_ms,
-        )  # fmt: skip
-    notices(
-        tx,
-        run.payer,
-        "instruction.held",
-        [
-            InstructionNotice(instruction_id=r.id, run_id=run.run_id, code=r.doubt, what=HOLD_WORDS[Code(r.doubt)])
-            for r in found
-        ],
-    )
-    return len(found)
+    items = [InstructionNotice(instruction_id=r.id, run_id=run.run_id, code=r.reason, what=r.what) for r in held]
+    notices(tx, run.payer, "instruction.held", items)
+    return int(done.rowcount)
 
 
 def _tell_rejected_lines(tx: Tx, run: Any) -> int:

@@ -119,8 +119,9 @@ def approve_held_run(tx: Tx, actor: str, run_id: str, payer: str = "") -> str:
         "minor": int(run.declared_minor),
     }
     row = actors.decide(tx, actor, ACCEPT_HELD, _subject(run), body)
+    state = accept.accept(tx, run, [], actor=actor)
     audit.append(tx, actor, f"{ACCEPT_HELD}.approved", _subject(run), {"maker": row.maker})
-    return accept.accept(tx, run, [], actor=actor)
+    return state
 
 
 def _held_attempts(tx: Tx, run: Any, reason: str) -> list[Any]:
