@@ -269,6 +269,17 @@ def test_nothing_is_overwritten_unless_asked(run: Run) -> None:
     assert len(list((run.folder / "out").iterdir())) == 2
 
 
+def test_all_documents_are_written_or_none(run: Run) -> None:
+    """Where the last of several cannot be written, the first ones are not left behind."""
+    content = lines(*(line(number, bank=f"BANK{number}") for number in range(1, 4)))
+    names = [d["name"] for d in encoded(run, content, "--format", "iso20022", out="all").json["documents"]]
+    (run.folder / "some").mkdir()
+    (run.folder / "some" / names[2]).write_text("somebody's")
+    assert encoded(run, content, "--format", "iso20022", out="some").code == 2
+    assert [path.name for path in (run.folder / "some").iterdir()] == [names[2]]
+    assert (run.folder / "some" / names[2]).read_text() == "somebody's"
+
+
 def test_more_documents_than_a_day_takes_are_refused(run: Run) -> None:
     """Where the cap on documents a day lets not all through, none is written."""
     content = lines(line(1))

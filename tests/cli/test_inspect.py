@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from gateway.codec import xmldsig
 from gateway.core.verdicts import Outcome
+from gateway.edge.crypto import pki
 from tests.adapters.iso20022_documents import block, camt_054, detail, entry, pain_002, transaction
 from tests.adapters.standard_file_examples import EXAMPLES
 from tests.cli.conftest import SAMPLES, Run
@@ -86,10 +88,16 @@ def test_a_whole_file_refused_without_lines(run: Run) -> None:
 
 def test_returns_of_an_account_notice(run: Run) -> None:
     """Money that came back is returned with the bank's reason; marks of a booking are no codes."""
-    back = entry(detail(returned="<Rsn><Cd>AC06</Cd></Rsn><AddtlInf>挂失</AddtlInf>"), family="RRTN")
+    kind = "<BkTxCd><Prtry><Cd>TUIHUI</Cd></Prtry></BkTxCd>"
+    reason = "<Rsn><Cd>AC06</Cd></Rsn><AddtlInf>挂失</AddtlInf>"
+    back = entry(detail(returned=reason, more=kind), family="RRTN", reversal="true")
     document = run.inspect(camt_054(back, entry(detail("<EndToEndId>2</EndToEndId>"))), "--json").json
     shape_of(document)
     assert document["kind"] == "return"
+    assert [(block["status"], block["reasons"], block["outcome"]) for block in document["blocks"]] == [
+        ("BOOK", [], "returned"),
+        ("BOOK", [], "none"),
+    ]
     told = [(row["ref"], row["status"], row["codes"], row["outcome"], row["verdict"]) for row in document["rows"]]
     assert told == [("1", "BOOK", ["AC06"], "returned", "CARD_LOST"), ("2", "BOOK", [], "none", "")]
 
@@ -233,6 +241,9 @@ def test_the_configurations_certificates_are_tried(run: Run, installation: Path,
     ours = signed_by(installation, "bureau-sign", MIXED, "pain.002.001.10")
     assert state(run, ours, *config) == ("valid", "CN=Bureau signing (development)")
     assert state(run, ours, *config, "--bank", "BANKA")[0] == "invalid"
+    pki.make(run.folder / "certs/dev", ["BANKX"], dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
+    nobody = signed_by(run.folder, "bankx-sign", MIXED, "pain.002.001.10")
+    assert state(run, nobody, *config) == ("unverified", "CN=BANKX signing 1 (development)")
     foreign = bureau.wrapped(bureau.pain001(bureau.pays(7)), bureau.pair(run.folder, "stranger"))
     assert state(run, foreign, *config)[0] == "invalid"
     assert state(run, foreign, "--cert", run.folder / "stranger.pem")[0] == "valid"
