@@ -266,6 +266,10 @@ class Ledger(Protocol):
         """Documents of a lane in these states, oldest first."""
         ...
 
+    async def awaited(self, bank: str) -> list[OutDocument]:
+        """Sent or receipted payment Documents with lines that the bank has not told the outcome of, oldest first."""
+        ...
+
     async def pay_lines(self, document_key: int, after_line: int, most: int) -> list[PayLine]:
         """A page of a Document's lines."""
         ...
@@ -274,6 +278,10 @@ class Ledger(Protocol):
         self, document_key: int, epoch: int, digest: str, size: int, seal: bytes | None, seal_name: str
     ) -> bool:
         """open → sealed; False if it is no longer open or the lane is no longer ours."""
+        ...
+
+    async def set_aside(self, document_key: int, epoch: int, faults: Sequence[tuple[int, str, str]]) -> None:
+        """An open Document cannot be written because of some lines, each (line, code, what): it is void, and they are held."""
         ...
 
     async def mark_sending(self, document_key: int, epoch: int) -> bool:

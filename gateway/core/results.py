@@ -34,6 +34,12 @@ _ASSERTS = {
     Outcome.RETURNED: AttemptState.RETURNED,
 }
 _ABSENT = -1
+#: What says nothing that could contradict anything.
+_SILENT = (Outcome.PENDING, Outcome.NONE)
+#: What says that money may have moved.
+_MOVED = (Outcome.PAID, Outcome.UNKNOWN, Outcome.RETURNED)
+#: Not at the bank now: to hear that it is not paid is no news.
+_AT_HOME = (AttemptState.NEW, AttemptState.READY, AttemptState.HELD)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,6 +74,7 @@ class Told:
         self._index: dict[Word, int] = {}
         self._raw: dict[int, Row] = {}
         self._names: dict[int, str] = {}
+        self._disputed: frozenset[int] | None = None
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -115,6 +122,29 @@ class Told:
         row = self._raw.get(at)
         return row.currency if row is not None and row.currency != CNY else ""
 
+    def disputed(self) -> frozenset[int]:
+        """Keys of which this Document tells two different things: nobody can say which of them holds, so none is applied."""
+        if self._disputed is None:
+            self._disputed = self._find_disputed()
+        return self._disputed
+
+    def _find_disputed(self) -> frozenset[int]:
+        ours = [key for key in self._keys if key != _ABSENT]
+        if len(set(ours)) == len(ours):
+            return frozenset()
+        said: dict[int, set[tuple[Outcome, int]]] = {}
+        for key, amount, word in zip(self._keys, self._amounts, self._word_of, strict=True):
+            outcome = self._words[word].outcome
+            if key != _ABSENT and outcome not in _SILENT:
+                said.setdefault(key, set()).add((outcome, amount))
+        return frozenset(key for key, words in said.items() if len(words) > 1)
+
+    def doubt_refusals(self) -> None:
+        """The Document left more than once: a refusal may be of the second copy, and says nothing of the first."""
+        self._words = [
+            word._replace(outcome=Outcome.UNKNOWN) if word.outcome is Outcome.REFUSED else word for word in self._words
+        ]
+
     def name(self, at: int) -> str:
         """The bank's spelling of the name, where it told one."""
         return self._names.get(at, "")
@@ -147,6 +177,7 @@ class Known(NamedTuple):
     told: int
     document_key: int | None
     instruction_id: str
+    left: bool = True  # its Document may have reached the bank
 
 
 class Applying(NamedTuple):
@@ -176,33 +207,30 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    told: Told,
-    page: list[ToldLine],
-    known: Mapping[int, Known],
-    documents: frozenset[int] | None,
-    seen: dict[int, Outcome],
+    told: Told, page: list[ToldLine], known: Mapping[int, Known], documents: frozenset[int] | None, seen: set[int]
 ) -> Weighed:
     """Compare a page with what is known. ``known`` holds only Attempts that went to this bank.
 
     ``documents`` restricts to Attempts of the Document that the answer names (None: the message names none, as an account notice does).
-    ``seen`` carries key → outcome over the pages of one Document: a line told twice alike is quiet, told differently is parked.
+    ``seen`` carries the keys that had a word over the pages of one Document: a line told twice alike is quiet, one told differently is parked,
+    every word of it.
     """
     weighed = Weighed([], [], 0)
     quiet = 0
+    disputed = told.disputed()
     for line in page:
         mine = known.get(line.key)
-        if mine is None or (documents is not None and mine.document_key not in documents):
-            weighed.parking.append(
-                Parking(line, Code.UNKNOWN_REF, "the reference is not of a payment sent to this bank in that Document")
-            )
+        if mine is None or not mine.left or (documents is not None and mine.document_key not in documents):
+            weighed.parking.append(_foreign(line, mine))
             continue
-        outcome = line.word.outcome
-        before = seen.setdefault(line.key, outcome)
-        if before is not outcome:
-            weighed.parking.append(
-                Parking(line, Code.CONFLICT, f"told twice in one Document: {before} and {outcome}", mine)
-            )
+        if line.key in disputed:
+            weighed.parking.append(Parking(line, Code.CONFLICT, "one Document tells different things of it", mine))
             continue
+        if line.key in seen:
+            quiet += 1
+            continue
+        if line.word.outcome not in _SILENT:
+            seen.add(line.key)
         fault = _fault(told, line, mine)
         if fault:
             weighed.parking.append(fault)
@@ -215,6 +243,14 @@ def weigh(
         else:
             weighed.applying.append(applying)
     return weighed._replace(quiet=quiet)
+
+
+def _foreign(line: ToldLine, mine: Known | None) -> Parking:
+    """A reference that the answer should not hold. If it is ours and money may have moved, whatever of it is unsent must not leave."""
+    what = "the reference is not of a payment sent to this bank in that Document"
+    if mine is None or line.word.outcome not in _MOVED:
+        return Parking(line, Code.UNKNOWN_REF, what)
+    return Parking(line, Code.UNKNOWN_REF, what, mine, contradicts=True)
 
 
 def _fault(told: Told, line: ToldLine, mine: Known) -> Parking | None:
@@ -233,10 +269,14 @@ def _fault(told: Told, line: ToldLine, mine: Known) -> Parking | None:
 def _apply(line: ToldLine, mine: Known) -> Applying | Parking | None:
     """The state it leads to; None where it says nothing new; a contradiction is parked."""
     outcome = line.word.outcome
-    if outcome in (Outcome.PENDING, Outcome.NONE):
+    if outcome in _SILENT:
         return None
     state = AttemptState(mine.state)
+    if state in _AT_HOME and outcome not in _MOVED:
+        return None
     event = _EVENT[outcome]
+    if state is AttemptState.UNKNOWN and outcome is Outcome.REFUSED:
+        event = AttemptEvent.FAILED  # nothing was booked: that ends the doubt
     after = ATTEMPT[state].get(event)
     if after is not None and after is not state:
         return Applying(mine, after, line)

@@ -191,6 +191,7 @@ DOCUMENT: Transitions[DocumentState, DocumentEvent] = {
     _D.SEALED: {
         _DE.STARTED: _D.SENDING,  # guard: never exported
         _DE.EXPORTED: _D.IN_DOUBT,  # guard: two people; the wire is blocked for it from here on
+        _DE.DOUBTED: _D.IN_DOUBT,  # guard: it left before, was not found, and now the bank speaks of it
         _DE.VOIDED: _D.VOID,  # guard: every sending ended surely-not-sent, nothing exported
     },
     _D.SENDING: {

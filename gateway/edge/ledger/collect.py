@@ -51,9 +51,12 @@ _UNPAID = (AttemptState.FAILED, AttemptState.RETURNED, AttemptState.REFUSED)
 def record_inbound(
     tx: Tx, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None
 ) -> tuple[int, Recorded]:
-    """It is archived. Only what was applied makes a duplicate; the same bytes still under way are the same Document."""
+    """It is archived. Only what was applied makes a duplicate; the same bytes still under way are the same Document.
+
+    What was quarantined is looked at anew when it comes again: a detached seal is not part of the bytes, and this time it may hold.
+    """
     same = tx.row(
-        "SELECT key, state FROM inbound WHERE bank = :bank AND name = :name AND digest = :digest AND state NOT IN ('duplicate') "
+        "SELECT key, state FROM inbound WHERE bank = :bank AND name = :name AND digest = :digest AND state NOT IN ('duplicate', 'quarantined') "
         "ORDER BY CASE WHEN state = 'applied' THEN 0 ELSE 1 END, key LIMIT 1",
         bank=bank,
         name=name,
@@ -171,7 +174,7 @@ class _Application:
         self.tx, self.application, self.bank = tx, application, bank
         self.document = lanes.one(tx, application.document_key) if application.document_key is not None else None
         self.documents = frozenset((self.document.key,)) if self.document else None
-        self.seen: dict[int, Any] = {}
+        self.seen: set[int] = set()
         self.moved: Counter[str] = Counter()
         self.moves: Counter[tuple[int, str, str]] = Counter()
         self.minors: Counter[tuple[int, str, str]] = Counter()
@@ -308,9 +311,11 @@ def known_attempts(tx: Tx, bank: str, keys: list[int]) -> dict[int, Known]:
         return {}
     given = "(SELECT value FROM json_each(:keys))" if tx.sqlite else "(SELECT unnest(CAST(:keys AS BIGINT[])))"
     rows = tx.run(
-        "SELECT a.key, a.state, a.amount, a.lot_key, a.instruction_key, a.try_no, a.told, a.document_key, i.id "
+        "SELECT a.key, a.state, a.amount, a.lot_key, a.instruction_key, a.try_no, a.told, a.document_key, i.id, "
+        "d.sendings > 0 OR d.exported AS departed "
         "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key "
-        f"WHERE a.key IN {given} AND l.bank = :bank AND a.document_key IS NOT NULL",
+        "JOIN document AS d ON d.key = a.document_key "
+        f"WHERE a.key IN {given} AND l.bank = :bank",
         keys=msgspec.json.encode(keys).decode() if tx.sqlite else keys,
         bank=bank,
     )
@@ -354,11 +359,10 @@ def open_case(tx: Tx, instruction_key: int, attempt_key: int, verdict: Verdict) 
 
 
 def hold_unsent(tx: Tx, known: Known, what: str) -> None:
-    """A contradiction about one Instruction: nothing more of it may leave until a person has looked."""
+    """A contradiction about one Instruction: nothing more of it may leave until a person has looked, this very try included."""
     tries = tx.rows(
-        f"SELECT a.key, a.state, a.document_key FROM attempt AS a WHERE {tries_of(':key')} AND a.key <> :this",
+        f"SELECT a.key, a.state, a.document_key FROM attempt AS a WHERE {tries_of(':key')}",
         key=known.instruction_key,
-        this=known.key,
     )
     for attempt in tries:
         if attempt.state == AttemptState.BATCHED:
@@ -372,6 +376,7 @@ def hold_unsent(tx: Tx, known: Known, what: str) -> None:
         if tx.scalar("SELECT state FROM attempt WHERE key = :key", key=attempt.key) in (
             AttemptState.NEW,
             AttemptState.READY,
+            AttemptState.HELD,
         ):
             add_hold(tx, attempt.key, "CONTRADICTION", what)
 
@@ -385,7 +390,8 @@ def add_hold(tx: Tx, attempt_key: int, reason: str, what: str) -> None:
         what=what[:500],
         now=tx.now_ms,
     )
-    control.move(tx, AttemptEvent.DOUBTED, "a.key = :key AND a.document_key IS NULL", key=attempt_key)
+    # A refused Document stays named on what was freed from it: only the one that waits in a Document now is left alone.
+    control.move(tx, AttemptEvent.DOUBTED, "a.key = :key AND a.state <> 'batched'", key=attempt_key)
 
 
 def _document_word(tx: Tx, document_key: int, event: DocumentEvent, application: Application) -> None:

@@ -276,6 +276,25 @@ def documents(tx: Tx, bank: str, states: Sequence[str]) -> list[OutDocument]:
     ]
 
 
+def awaited(tx: Tx, bank: str) -> list[OutDocument]:
+    """Payment Documents that the bank has by our knowledge, with lines whose outcome it has not told. Oldest first."""
+    found: set[int] = set()
+    for row in tx.rows(
+        "SELECT DISTINCT run_key FROM control WHERE view = 'own' AND bank = :bank AND part IN ('batched', 'unknown') AND count <> 0",
+        bank=bank,
+    ):
+        found.update(
+            r.document_key
+            for r in tx.rows(
+                "SELECT DISTINCT document_key FROM attempt WHERE key BETWEEN :low AND :high AND state IN ('batched', 'unknown')",
+                low=row.run_key * RUN_SPAN,
+                high=(row.run_key + 1) * RUN_SPAN - 1,
+            )
+        )
+    there = documents(tx, bank, [DocumentState.SENT, DocumentState.RECEIPTED]) if found else []
+    return [document for document in there if document.key in found]
+
+
 def document_by_reference(tx: Tx, bank: str, reference: str) -> OutDocument | None:
     """The Document of ours that a bank's answer names; only if it went to that bank."""
     row = tx.row(
@@ -363,7 +382,9 @@ def mark_travelled(tx: Tx, document_key: int, epoch: int, event: str, code: str 
     arrow = DocumentEvent(event)
     if arrow not in DOCUMENT[DocumentState(document.state)]:
         return document.state
-    state = move_document(tx, document, arrow, code=code, what=what)
+    # ``sendings`` counts those that may have left: a refusal after one is proof, a Document with none may be void
+    left = {"sendings": document.sendings - 1} if arrow is DocumentEvent.SURELY_NOT_SENT else {}
+    state = move_document(tx, document, arrow, code=code, what=what, **left)
     audit.append(
         tx, audit.SERVICE, f"document.{arrow}", f"document:{document.reference}",
         {"state": str(state), "sending": document.sendings, "code": code, "what": what[:200]},

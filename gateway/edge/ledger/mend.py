@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from gateway.core.contracts import Correction, InstructionNotice, InstructionRep
 from gateway.core.errors import Code, Conflict
 from gateway.core.ledger import Meta, Recorded
 from gateway.core.states import CASE, AttemptEvent, AttemptState, CaseEvent, CaseState, DocumentState, step
-from gateway.edge.ledger import actors, audit, control, lanes, private
+from gateway.edge.ledger import actors, audit, collect, control, lanes, private
 from gateway.edge.ledger.engine import Tx, tries_of
 from gateway.edge.ledger.events import notices
 from gateway.edge.ledger.intake import gathering_run, lot_keys, next_key, seen
@@ -77,6 +77,32 @@ def _withdrawable(tx: Tx, attempt: Any) -> tuple[Code, str] | None:
 
 def _notice(instruction_id: str, code: str = "", what: str = "") -> InstructionNotice:
     return InstructionNotice(instruction_id=instruction_id, code=str(code), what=what)
+
+
+def set_aside(tx: Tx, document_key: int, epoch: int, faults: Sequence[tuple[int, str, str]]) -> None:
+    """Lines that the bank's format cannot hold are held, each with its reason; their open Document is void and the rest is filed again."""
+    document = lanes.one(tx, document_key)
+    lanes.fenced(tx, document.bank, epoch, outward=True)
+    if document.state != DocumentState.OPEN:
+        return
+    found = {
+        row.line: row
+        for row in tx.rows(
+            "SELECT a.line, a.key, i.id, r.payer, r.run_id FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key "
+            "JOIN lot AS l ON l.key = a.lot_key JOIN run AS r ON r.key = l.origin_key WHERE a.document_key = :key",
+            key=document_key,
+        )
+    }
+    lanes.void_document(tx, document, f"{len(faults)} of its lines cannot be written: filed again without them")
+    for line, code, what in faults:
+        row = found[line]
+        collect.add_hold(tx, row.key, code, what)
+        notices(
+            tx,
+            row.payer,
+            "instruction.held",
+            [InstructionNotice(instruction_id=row.id, run_id=row.run_id, code=code, what=what)],
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------- second payment
