@@ -197,6 +197,10 @@ def _cancel(tx: Tx, run: Any, reason: str) -> None:
             raise Conflict(
                 f"{left} payments of {run.run_id} are not where a cancelled run leaves them", where=run.run_id
             )
+        tx.run(
+            f"UPDATE hold SET closed_ms = :now, closed_by = :by WHERE {keys_of(':run', 'attempt_key')} AND closed_ms IS NULL",
+            now=tx.now_ms, by=f"payer:{run.payer}", run=run.key,
+        )  # fmt: skip
     set_run_state(tx, run, RunEvent.CANCELLED, closed_ms=tx.now_ms, what=reason)
     tx.run(
         "UPDATE proposal SET checker = :actor, decided_ms = :now, decision = 'withdrawn' WHERE subject = :subject AND decision IS NULL",

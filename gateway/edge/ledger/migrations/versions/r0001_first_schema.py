@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("credential", sa.Text(), nullable=True),
         sa.Column("active", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("kind IN ('person', 'service')", name=op.f("ck_actor_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_actor")),
     )
     op.create_table(
@@ -103,6 +104,7 @@ def upgrade() -> None:
         sa.Column("part", sa.Text(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("minor", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("view IN ('origin', 'own')", name=op.f("ck_control_view")),
         sa.PrimaryKeyConstraint("view", "run_key", "bank", "part", name=op.f("pk_control")),
     )
     op.create_table(
@@ -213,6 +215,7 @@ def upgrade() -> None:
         sa.Column("doubt", sa.Text(), nullable=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("rejected", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_instruction_amount")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_instruction")),
     )
     op.create_index("ix_instruction_account_hash", "instruction", ["account_hash"], unique=False)
@@ -233,6 +236,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.Text(), server_default=sa.text("('')"), nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("until_ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("state IN ('running', 'stopped')", name=op.f("ck_lane_state")),
         sa.PrimaryKeyConstraint("bank", name=op.f("pk_lane")),
     )
     op.create_table(
@@ -306,6 +310,7 @@ def upgrade() -> None:
             name=op.f("ck_proposal_maker_is_not_checker"),
         ),
         sa.CheckConstraint("(checker IS NULL) = (decision IS NULL)", name=op.f("ck_proposal_decided_by_someone")),
+        sa.CheckConstraint("decision IN ('approved', 'declined', 'withdrawn')", name=op.f("ck_proposal_decision")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_proposal")),
     )
     op.create_index(
