@@ -91,12 +91,8 @@ class Office:
     def add_people(self) -> None:
         """Everybody, by command."""
         for name, roles in PEOPLE.items():
-            done = run_in(
-                self.folder,
-                *("actor", "add", name, "--roles", roles),
-                SHEYIN_ACTOR_SECRET=secret(name),
-                **self.environment,
-            )
+            variables = {"SHEYIN_ACTOR_SECRET": secret(name), **self.environment}
+            done = run_in(self.folder, "actor", "add", name, "--roles", roles, stdin=b"", **variables)
             assert done.code == 0, done.err
 
     @contextlib.contextmanager
