@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import BinaryIO, NamedTuple
 
 import structlog
@@ -18,6 +18,7 @@ from gateway.core.ports import Archive, Clock, Crypto, Work
 from gateway.core.results import Told
 from gateway.core.states import DocumentEvent, DocumentState, InboundEvent, InboundState
 from gateway.core.verdicts import Judgement, Outcome, Verdict
+from gateway.flow.asking import counts_from_ms
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Decoded(NamedTuple):
     totals: Totals
     word: Judgement | None  # on the whole Document, where it has one
     by: str
+    trailer: bool  # totals are declared at the end: those in the head are then not of the Document that is answered
 
 
 class Collector:
@@ -115,11 +117,17 @@ class Collector:
         with self._archive.open(document.digest) as payload:
             source: BinaryIO = payload
             by = f"channel {bank.wire}"
-            if bank.sealed and adapter.seal is not None:
-                verified = self._crypto.verify(bank, adapter.seal, payload, document.seal, now)
-                source, by = verified.signed, verified.by
-                source.seek(0)
-            return _read(adapter.read(source), partner, by)
+            try:
+                if bank.sealed and adapter.seal is not None:
+                    verified = self._crypto.verify(bank, adapter.seal, payload, document.seal, now)
+                    source, by = verified.signed, verified.by
+                    source.seek(0)
+                return _read(adapter.read(source), partner, by)
+            except (SheyinError, OSError, MemoryError):
+                raise
+            except Exception as error:  # a fault of the reader's must not come back with the same bytes for ever
+                what = f"the reader failed with {type(error).__name__}: {error}"
+                raise Malformed(what[:300], code=Code.FORMAT) from error
 
     async def _apply(self, document: InDocument, partner: Partner, decoded: Decoded) -> Applied:
         head = decoded.head
@@ -128,8 +136,11 @@ class Collector:
         about: OutDocument | None = None
         event, code, what = "", "", ""
         if head.kind in _ABOUT_OURS:
-            about = await self._about(document, head)
-            event, code, what = self._document_event(about, head, decoded, partner.bank.agreement)
+            about = await self._about(document, decoded)
+            asked = await self._asked(about, decoded)
+            event, code, what = self._document_event(about, decoded, partner.bank.agreement, asked)
+            if about.sendings > 1:
+                decoded.told.doubt_refusals()
         return await self._ledger.apply(
             Application(
                 inbound_key=document.key,
@@ -146,10 +157,11 @@ class Collector:
             decoded.told,
         )
 
-    async def _about(self, document: InDocument, head: Head) -> OutDocument:
+    async def _about(self, document: InDocument, decoded: Decoded) -> OutDocument:
         """Our Document that the answer names. Raises Refused: SEQ for one that was never sent, CONFLICT for other bytes than ours."""
+        head = decoded.head
         about = await self._ledger.document_by_reference(document.bank, head.original)
-        if about is None or about.state not in _ANSWERABLE:
+        if about is None or not (about.state in _ANSWERABLE or about.sendings or about.exported):
             raise Refused(
                 f"it answers {head.original!r}, which was not sent to {document.bank}",
                 code=Code.SEQ,
@@ -161,26 +173,37 @@ class Collector:
                 code=Code.CONFLICT,
                 where=document.name,
             )
-        counted = (head.declared_count, head.declared_minor)
-        if head.kind is DocKind.RECEIPT and head.declared_count is not None and counted != (about.count, about.minor):
-            raise Refused(
-                f"the bank counts {counted[0]} lines and {counted[1]} fen, sent were {about.count} and {about.minor}",
-                code=Code.TOTALS,
-            )
+        if head.kind is DocKind.RECEIPT or not decoded.trailer:  # the head repeats the totals of what it answers
+            told, ours = (head.declared_count, head.declared_minor), (about.count, about.minor)
+            if any(theirs not in (None, mine) for theirs, mine in zip(told, ours, strict=True)):
+                raise Refused(
+                    f"the bank counts {told[0]} lines and {told[1]} fen, sent were {ours[0]} and {ours[1]}",
+                    code=Code.TOTALS,
+                )
         return about
 
+    async def _asked(self, about: OutDocument, decoded: Decoded) -> OutDocument | None:
+        """The inquiry of ours that a "not found" answers; None where it answers none about this Document."""
+        if decoded.word is None or decoded.word.verdict is not Verdict.NOT_FOUND or not decoded.head.inquiry:
+            return None
+        asked = await self._ledger.document_by_reference(about.bank, decoded.head.inquiry)
+        return asked if asked is not None and asked.about_key == about.key else None
+
     def _document_event(
-        self, about: OutDocument, head: Head, decoded: Decoded, agreement: Agreement
+        self, about: OutDocument, decoded: Decoded, agreement: Agreement, asked: OutDocument | None
     ) -> tuple[str, str, str]:
         """What the word on the whole does to our Document: (event, the bank's code, its text)."""
-        word = decoded.word
+        head, word = decoded.head, decoded.word
         reason = head.reasons[0] if head.reasons else Reason("", head.status)
-        found = DocumentEvent.FOUND if about.state == DocumentState.IN_DOUBT else DocumentEvent.RECEIPTED
-        event = found
-        if word is None:
+        event: str = DocumentEvent.FOUND if about.state == DocumentState.IN_DOUBT else DocumentEvent.RECEIPTED
+        if word is not None and word.verdict is Verdict.NOT_FOUND:
+            event = self._not_found(about, agreement, asked)
+        elif (
+            about.state == DocumentState.SEALED
+        ):  # it left, was not found, and now there is an answer: it must not leave again
+            event = DocumentEvent.DOUBTED
+        elif word is None:
             pass
-        elif word.verdict is Verdict.NOT_FOUND:
-            event = self._not_found(about, agreement)
         elif word.verdict is Verdict.UNKNOWN_CODE:
             raise Refused(f"no table has the code {reason.code!r} on the whole file", code=Code.UNKNOWN_CODE)
         elif word.outcome in (Outcome.REFUSED, Outcome.FAILED):
@@ -189,19 +212,22 @@ class Collector:
             event = DocumentEvent.DOUBTED
         return event, reason.code, reason.text
 
-    def _not_found(self, about: OutDocument, agreement: Agreement) -> DocumentEvent:
-        """Believed only where it counts: in doubt, after the Agreement's window, at a Bank that refuses repeats by a key."""
+    def _not_found(self, about: OutDocument, agreement: Agreement, asked: OutDocument | None) -> str:
+        """A doubt about what we held for delivered; believed only of what is in doubt, asked after the Agreement's window, at a Bank that
+        refuses repeats by a key. What was asked too early says nothing."""
+        if about.state == DocumentState.SENT:
+            return DocumentEvent.DOUBTED
+        if about.state == DocumentState.SEALED:
+            return ""
         if about.state != DocumentState.IN_DOUBT:
             raise Refused(f"the bank does not find {about.reference}, which is {about.state}", code=Code.CONFLICT)
-        passed = self._clock.now() - timedelta(minutes=agreement.not_found_window_minutes)
-        if not agreement.duplicate_key or passed.timestamp() * 1000 < about.last_sending_ms:
+        if asked is None:
+            raise Refused(f"'not found' for {about.reference} answers no inquiry of ours about it", code=Code.SEQ)
+        if asked.last_sending_ms < counts_from_ms(about, agreement):
+            return ""
+        if not agreement.duplicate_key:
             raise Refused(
-                f"'not found' for {about.reference} does not count: "
-                + (
-                    "its window has not passed"
-                    if agreement.duplicate_key
-                    else "the bank has no duplicate key, two people must decide"
-                ),
+                f"'not found' for {about.reference}: the bank has no duplicate key, two people must decide",
                 code=Code.POLICY,
             )
         return DocumentEvent.NOT_FOUND
@@ -234,9 +260,8 @@ def _read(items: Iterator[Item], partner: Partner, by: str) -> Decoded:
         raise Malformed("the end of the Document is missing", code=Code.TRUNCATED)
     if tail.count != len(told):
         raise Halt(f"a reader counted {tail.count} lines and gave {len(told)}")
-    return Decoded(
-        head, told, Totals(tail.count, tail.minor or 0), _whole(head, blocks, len(told), judge, agreement), by
-    )
+    whole = _whole(head, blocks, len(told), judge, agreement)
+    return Decoded(head, told, Totals(tail.count, tail.minor or 0), whole, by, tail.declared_count is not None)
 
 
 def _whole(head: Head, blocks: list[Block], lines: int, judge: Judge, agreement: Agreement) -> Judgement | None:

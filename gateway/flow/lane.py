@@ -1,24 +1,24 @@
-"""A lane: one Bank's line of work, owned by one replica at a time. File what is ready, seal, send, ask, fetch, apply.
+"""A lane: one Bank's line of work, owned by one replica at a time. Fetch, apply, ask, file what is ready, seal, send.
 
-In doubt the lane stops sending (P14): while one of its Documents is in doubt, nothing new leaves; asking and collecting go on.
+What the bank says is heard before anything leaves. In doubt the lane stops sending (P14): while one of its Documents is in doubt, nothing new
+leaves; asking and collecting go on.
 """
 
 from __future__ import annotations
-
-import datetime as dt
 
 import msgspec
 import structlog
 
 from gateway.core import batching
-from gateway.core.bank import Asked, Context, DocKind, Found, Get, SealedDocument
+from gateway.core.bank import Asked, Context, DocKind, Found, Get, NotFound, SealedDocument
 from gateway.core.calendar import CHINA_TIME, is_open, next_slot
-from gateway.core.errors import Conflict, Halt, InDoubt, Malformed, NotSent, Refused, SheyinError, Unverified
+from gateway.core.errors import Code, Conflict, Halt, InDoubt, Malformed, NotSent, Refused, SheyinError, Unverified
 from gateway.core.ledger import Ledger, LotGroup, OutDocument, Ranks
 from gateway.core.partner import Partner
 from gateway.core.points import Points
 from gateway.core.ports import Clock, Crypto, Wire
 from gateway.core.states import DocumentEvent, DocumentState
+from gateway.flow.asking import DEADLINE_S, LEASE_S, Asker, Naming
 from gateway.flow.bell import Bell
 from gateway.flow.collect import SEAL_BYTES_MAX, Collector
 from gateway.flow.sealing import Sealer
@@ -26,9 +26,13 @@ from gateway.flow.travel import Traveller
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 60
-#: One request of a route; a Document in doubt is asked about no sooner than lease and deadline together.
-DEADLINE_S = 120
+#: What surely did not leave is tried again after so long, twice as long each time, up to the last; at the n-th time people are told.
+RESEND_FIRST_S, RESEND_MAX_S = 2, 300
+TELL_AT_FAILURE = 3
+#: A file that we do not take (too large, no plain file) is looked at again after so long; so many unreadable ones end a round of fetching.
+LOOK_AGAIN_S = 3_600
+UNREADABLE_MAX = 3
+NOT_TAKEN_MAX = 1_000
 _UNSENT = (DocumentState.IN_DOUBT, DocumentState.OPEN, DocumentState.SEALED)
 
 
@@ -47,6 +51,10 @@ class Lane:
         self._bank = partner.bank.code
         self._epoch: int | None = None
         self._renew_at: float = 0
+        self._failures: dict[int, tuple[int, float]] = {}  # Document → how often it did not leave, when to try again
+        self._not_taken: dict[str, float] = {}  # path → when to look again
+        self._unreadable = 0  # in this round of fetching
+        self._asker = Asker(partner, ledger, clock, telling)
 
     async def loop(self, *, poll_s: float) -> None:
         """``step`` for ever; looks at the bank's side every ``poll_s`` seconds at the latest."""
@@ -66,13 +74,16 @@ class Lane:
             if epoch != self._epoch:  # new here: whatever was under way when the owner before us ended is in doubt
                 done += await self._ledger.doubt_sendings(self._bank, epoch)
                 self._epoch = epoch
-            done += await self._outward(epoch)
             done += await self._inward()
-        except (Halt, Unverified) as error:
-            await self._stop(error)
+            done += await self._outward(epoch)
         except Conflict as error:  # stopped by a person, or taken over: ask for the lane again
             log.warning("lane_lost", bank=self._bank, what=error.what)
             self._epoch = None
+        except (Halt, Unverified, Refused) as error:
+            await self._stop(error)
+        except BaseException:
+            self._epoch = None  # whatever was under way is in doubt when this lane begins again
+            raise
         return done
 
     async def _lease(self) -> int | None:
@@ -101,39 +112,58 @@ class Lane:
     # ------------------------------------------------------------------------------------------------------ outward
 
     async def _outward(self, epoch: int) -> int:
-        done = 0
         documents = await self._ledger.documents(self._bank, _UNSENT)
         doubtful = [document for document in documents if document.state == DocumentState.IN_DOUBT]
+        asking = {document.about_key for document in documents if document.kind is DocKind.INQUIRY}
+        done = await self._asker.overdue(epoch, asking)
         for document in doubtful:
-            done += await self._inquire(document, epoch)
+            done += await self._asker.doubtful(document, epoch, asking, self._look)
         if not doubtful and self._open():
             done += await self._file(epoch)
         if done:
             documents = await self._ledger.documents(self._bank, _UNSENT)
+        return done + await self._dispatch(documents, epoch)
+
+    async def _dispatch(self, documents: list[OutDocument], epoch: int) -> int:
+        """Seal what is open, send what may leave. The first doubt ends the sending, and so does a line that is down."""
+        done = 0
         doubted = any(document.state == DocumentState.IN_DOUBT for document in documents)
-        for document in documents:
-            if document.state == DocumentState.OPEN:
-                done += await self._seal_and_send(document, epoch, doubted=doubted)
-            elif document.state == DocumentState.SEALED and self._may_send(document, doubted=doubted):
-                done += await self._send(document, epoch)
+        down = False
+        for found in documents:
+            document: OutDocument | None = found
+            if found.state == DocumentState.OPEN:
+                document = await self._seal(found, epoch)
+                done += 1
+            if document is None or document.state != DocumentState.SEALED or down:
+                continue
+            if not self._may_send(document, doubted=doubted):
+                continue
+            event = await self._send(document, epoch)
+            done += event is DocumentEvent.DELIVERED
+            doubted = doubted or event is DocumentEvent.DOUBTED
+            down = event is DocumentEvent.SURELY_NOT_SENT
         return done
 
     def _open(self) -> bool:
         try:
-            return is_open(self.partner.bank, self._clock.now())
+            return is_open(self.partner.bank, self._clock.now(), self.partner.calendar)
         except Refused:  # the year's calendar is not published: closed, and the acceptance said so
             return False
 
     def _may_send(self, document: OutDocument, *, doubted: bool) -> bool:
-        return document.kind is DocKind.INQUIRY or (not doubted and self._open())
+        if document.kind is not DocKind.INQUIRY and (doubted or not self._open()):
+            return False
+        _, again_at = self._failures.get(document.key, (0, 0))
+        return self._clock.monotonic() >= again_at
 
     def _due(self, group: LotGroup) -> bool:
         """Never before the first window of its pay date, unless its release says so."""
         now = self._clock.now()
-        return (
-            group.early
-            or next_slot(self.partner.bank, group.pay_date, now, calendar=self.partner.calendar).opens <= now
-        )
+        try:
+            slot = next_slot(self.partner.bank, group.pay_date, now, calendar=self.partner.calendar)
+        except Refused:  # nobody knows the working days of that year yet: it waits, and nothing else waits for it
+            return group.early
+        return group.early or slot.opens <= now
 
     async def _file(self, epoch: int) -> int:
         done = 0
@@ -141,7 +171,9 @@ class Lane:
         for group in await self._ledger.ready_groups(self._bank):
             if self._due(group):
                 ranks = await self._ranks(group)
-                done += len(await self._ledger.file_batch(group, epoch, ranks, self._naming(DocKind.PAYMENT, day), day))
+                done += len(
+                    await self._ledger.file_batch(group, epoch, ranks, Naming(self.partner, DocKind.PAYMENT, day), day)
+                )
                 self._points.reach("dispatch.filed")
         return done
 
@@ -158,31 +190,53 @@ class Lane:
         )
         return [Ranks(planned.first_rank, planned.last_rank) for planned in batching.plan([whole], limits)]
 
-    def _naming(self, kind: DocKind, day: dt.date) -> _Naming:
-        return _Naming(self.partner, kind, day)
-
-    async def _seal_and_send(self, document: OutDocument, epoch: int, *, doubted: bool) -> int:
+    async def _seal(self, document: OutDocument, epoch: int) -> OutDocument | None:
+        """The sealed Document; None where it was voided meanwhile, or cannot be written."""
         await self._lease()
-        sealed = await self._sealer.seal(document, self.partner)
+        try:
+            sealed = await self._sealer.seal(document, self.partner)
+        except Refused as error:
+            await self._unwritable(document, epoch, error)
+            return None
+        except Malformed as error:
+            raise Halt(f"{document.reference} cannot be sealed: {error.what}", code=error.code) from error
         if not await self._ledger.mark_sealed(
             document.key, epoch, sealed.digest, sealed.size, sealed.seal, sealed.seal_name
         ):
-            return 0
+            return None
         self._points.reach("seal.marked")
-        if self._may_send(document, doubted=doubted):
-            await self._send(
-                msgspec.structs.replace(
-                    document, digest=sealed.digest, size=sealed.size, seal=sealed.seal, seal_name=sealed.seal_name
-                ),
-                epoch,
-            )
-        return 1
+        return msgspec.structs.replace(
+            document,
+            state=DocumentState.SEALED,
+            digest=sealed.digest,
+            size=sealed.size,
+            seal=sealed.seal,
+            seal_name=sealed.seal_name,
+        )
 
-    async def _send(self, document: OutDocument, epoch: int) -> int:
-        """One sending. Whatever happens is written down before anything else is tried."""
+    async def _unwritable(self, document: OutDocument, epoch: int, error: Refused) -> None:
+        """Hold the lines that the format cannot carry, so that the others go. Raises the error where no line is to blame."""
+        if document.kind is DocKind.INQUIRY and error.code is Code.SEQ:
+            await self._ledger.mark_travelled(document.key, epoch, DocumentEvent.VOIDED, "", error.what)
+            return
+        faults = await self._sealer.unfit(document, self.partner) if document.kind is DocKind.PAYMENT else []
+        if not faults or len(faults) == document.count > 1:
+            raise error
+        log.warning("lines_set_aside", bank=self._bank, file=document.name, lines=len(faults), what=error.what)
+        await self._ledger.set_aside(document.key, epoch, faults)
+        await self._ledger.alert(
+            "warning",
+            f"document:{document.reference}",
+            error.code,
+            f"{len(faults)} lines cannot be written and are held",
+        )
+        self._telling.ring()
+
+    async def _send(self, document: OutDocument, epoch: int) -> DocumentEvent | None:
+        """One sending; how it ended. Whatever happens is written down before anything else is tried."""
         await self._lease()
         if not await self._ledger.mark_sending(document.key, epoch):
-            return 0
+            return None
         self._points.reach("send.marked")
         traveller = self._traveller(document.key, epoch)
         routes = self.partner.routes
@@ -195,62 +249,41 @@ class Lane:
             event, code, what = DocumentEvent.SURELY_NOT_SENT, str(error.code), error.what
         except InDoubt as error:
             event, code, what = DocumentEvent.DOUBTED, str(error.code), error.what
-        except (Unverified, Malformed) as error:
+        except (Unverified, Malformed, Halt) as error:
             await self._ledger.mark_travelled(
                 document.key, epoch, DocumentEvent.SURELY_NOT_SENT, error.code, error.what
             )
-            raise Unverified(error.what, code=error.code, where=error.where) from error
+            if isinstance(error, Malformed):
+                raise Unverified(error.what, code=error.code, where=error.where) from error
+            raise
         state = await self._ledger.mark_travelled(document.key, epoch, event, code, what)
         self._points.reach("send.done")
         log.info("document_travelled", bank=self._bank, file=document.name, state=state, what=what)
+        await self._remember(document, event, what)
         self._telling.ring()
-        return 1 if event is DocumentEvent.DELIVERED else 0
+        return event
 
-    async def _inquire(self, document: OutDocument, epoch: int) -> int:
-        """Ask about a Document in doubt: look on the wire first, then by an inquiry Document where the format has one."""
-        agreement = self.partner.bank.agreement
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        if document.kind is DocKind.INQUIRY:  # a question that may not have arrived: the next one asks again
-            await self._ledger.mark_travelled(
-                document.key, epoch, DocumentEvent.REFUSED, "", "a later inquiry takes its place"
+    async def _remember(self, document: OutDocument, event: DocumentEvent, what: str) -> None:
+        """When what surely did not leave may be tried again; people are told once it goes on."""
+        if event is not DocumentEvent.SURELY_NOT_SENT:
+            self._failures.pop(document.key, None)
+            return
+        times = self._failures.get(document.key, (0, 0.0))[0] + 1
+        wait_s = min(RESEND_FIRST_S << min(times - 1, 16), RESEND_MAX_S)
+        self._failures[document.key] = (times, self._clock.monotonic() + wait_s)
+        if times == TELL_AT_FAILURE:
+            await self._ledger.alert(
+                "warning", f"document:{document.reference}", "", f"did not leave {times} times: {what}"[:300]
             )
-            return 1
-        if now_ms < document.last_sending_ms + (LEASE_S + DEADLINE_S) * 1000 and document.inquiries:
-            return 0
-        if now_ms < document.inquired_ms + agreement.inquiry_interval_minutes * 60_000:
-            return 0
-        await self._ledger.mark_inquired(document.key, epoch)
+
+    async def _look(self, document: OutDocument, epoch: int) -> Found | NotFound | Asked | None:
+        """What the wire shows of a Document in doubt; None where it gives no answer."""
+        route = self.partner.routes.inquire(_sealed(document), self._context(document))
         try:
-            routes = self.partner.routes
-            answer = await self._traveller(document.key, epoch).travel(
-                routes.inquire(_sealed(document), self._context(document))
-            )
+            return await self._traveller(document.key, epoch).travel(route)
         except (NotSent, InDoubt) as error:
             log.info("inquiry_unanswered", bank=self._bank, file=document.name, what=error.what)
-            answer = None
-        if isinstance(answer, Found):
-            await self._ledger.mark_travelled(document.key, epoch, DocumentEvent.FOUND, "", "found on the bank's side")
-            return 1
-        if self.partner.adapter.write_inquiry is not None:
-            day = self._clock.now().astimezone(CHINA_TIME).date()
-            await self._ledger.open_inquiry(document.key, epoch, self._naming(DocKind.INQUIRY, day), day)
-            return 1
-        if answer is not None and not isinstance(answer, Asked):
-            return await self._not_found(document, epoch, now_ms)
-        return 0
-
-    async def _not_found(self, document: OutDocument, epoch: int, now_ms: int) -> int:
-        """The wire shows no such file: it counts after the Agreement's window, at a Bank with a duplicate key."""
-        agreement = self.partner.bank.agreement
-        if (
-            not agreement.duplicate_key
-            or now_ms < document.last_sending_ms + agreement.not_found_window_minutes * 60_000
-        ):
-            return 0
-        await self._ledger.mark_travelled(
-            document.key, epoch, DocumentEvent.NOT_FOUND, "", "not on the bank's side after the agreed window"
-        )
-        return 1
+            return None
 
     def _context(self, document: OutDocument | None = None) -> Context:
         return Context(bank=self.partner.bank, now=self._clock.now(), cursor=document.cursor if document else "")
@@ -274,10 +307,11 @@ class Lane:
     async def _inward(self) -> int:
         """Fetch what the bank holds for us, then apply what has arrived by any way."""
         count = 0
+        self._unreadable = 0
         try:
             fetched = await self._traveller(0, 0).travel(self.partner.routes.fetch(self._context()))
             count = fetched.count
-        except (NotSent, InDoubt) as error:
+        except (NotSent, InDoubt, Malformed) as error:
             log.warning("fetch_failed", bank=self._bank, what=error.what)
         applied = await self._collector.step(self.partner)
         if applied:
@@ -285,45 +319,38 @@ class Lane:
         return count + applied
 
     async def _take_in(self, get: Get) -> bool:
-        """One Document through the door, with its detached seal."""
-        seal = None
-        if get.seal_path:
-            seal = b""
-            async for part in self._wire.read(get.seal_path):
-                seal += part
-                if len(seal) > SEAL_BYTES_MAX:
-                    seal = seal[:SEAL_BYTES_MAX]  # no seal is that long: the verification says so
-                    break
+        """One Document through the door, with its detached seal. One that cannot be taken keeps no other from coming in."""
+        if self._clock.monotonic() < self._not_taken.get(get.path, 0):
+            return False
         try:
+            seal = await self._seal_bytes(get.seal_path) if get.seal_path else None
             await self._collector.take_in(
                 self.partner, get.name, self._wire.read(get.path), str(self.partner.bank.wire), seal
             )
         except Malformed as error:
             log.warning("not_taken_in", bank=self._bank, file=get.name, code=error.code, what=error.what)
+            if len(self._not_taken) >= NOT_TAKEN_MAX:
+                self._not_taken.clear()
+            self._not_taken[get.path] = self._clock.monotonic() + LOOK_AGAIN_S
             await self._ledger.alert("warning", f"inbound:{self._bank}:{get.name}"[:200], error.code, error.what[:200])
+            self._telling.ring()
             return False
+        except NotSent as error:  # it vanished, or changes while it is read; or the line is down
+            self._unreadable += 1
+            if self._unreadable >= UNREADABLE_MAX:
+                raise
+            log.info("not_readable", bank=self._bank, file=get.name, what=error.what)
+            return False
+        self._not_taken.pop(get.path, None)
         return True
 
-
-class _Naming:
-    """From a sequence number of the bank's day to reference and file name."""
-
-    def __init__(self, partner: Partner, kind: DocKind, day: dt.date) -> None:
-        self._partner, self._kind, self._day = partner, kind, day
-
-    def __call__(self, sequence: int) -> tuple[str, str]:
-        bank = self._partner.bank
-        mark = "Q" if self._kind is DocKind.INQUIRY else ""
-        reference = batching.reference(bank.code, self._day, sequence, mark=mark)
-        name = batching.file_name(
-            self._partner.file_name,
-            customer=bank.customer,
-            date=self._day,
-            sequence=sequence,
-            kind=str(self._kind),
-            reference=reference,
-        )
-        return reference, name
+    async def _seal_bytes(self, path: str) -> bytes:
+        seal = b""
+        async for part in self._wire.read(path):
+            seal += part
+            if len(seal) > SEAL_BYTES_MAX:
+                return seal[:SEAL_BYTES_MAX]  # no seal is that long: the verification says so
+        return seal
 
 
 def _sealed(document: OutDocument) -> SealedDocument:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import NamedTuple
 
+from msgspec import structs
+
 from gateway.codec import cms, xmldsig
 from gateway.core.bank import Detached, DocKind, Enveloped, Inquiry, PayLine, PaymentHead, SealSlot
 from gateway.core.calendar import CHINA_TIME
-from gateway.core.errors import Halt
+from gateway.core.errors import Code, Halt, Refused
 from gateway.core.ledger import Ledger, OutDocument
 from gateway.core.partner import Partner
 from gateway.core.points import Points
@@ -48,7 +50,11 @@ class Sealer:
         self._key_bytes: dict[str, int] = {}
 
     async def seal(self, document: OutDocument, partner: Partner) -> Sealed:
-        """Write, hash, sign, archive. Raises Unavailable (engine or archive away), Refused (a line the format cannot carry)."""
+        """Write, hash, sign, archive.
+
+        Raises Unavailable (engine or archive away); Refused for a line that the format cannot carry (``unfit`` says which), for an inquiry
+        about what is not in question any more (SEQ), or for a key of ours that may not sign (CERT).
+        """
         hole = await self._hole_bytes(partner)
         if document.kind is DocKind.PAYMENT:
             lines = await self._lines(document)
@@ -78,10 +84,29 @@ class Sealer:
         for candidate in await self._ledger.documents(document.bank, every):
             if candidate.key == document.about_key:
                 return candidate
-        raise Halt(f"{document.reference} asks about a Document that is not in question any more")
+        raise Refused(f"{document.reference} asks about a Document that is not in question any more", code=Code.SEQ)
+
+    async def unfit(self, document: OutDocument, partner: Partner) -> list[tuple[int, str, str]]:
+        """(line, code, what) of every line that the format cannot carry, each tried alone: only asked once the whole was refused."""
+        lines = await self._lines(document)
+        return await self._work.run(self._unfit, document, partner, lines)
+
+    def _unfit(self, document: OutDocument, partner: Partner, lines: list[PayLine]) -> list[tuple[int, str, str]]:
+        found = []
+        for line in lines:
+            head = structs.replace(self._head(document), count=1, minor=line.amount)
+            try:
+                for _ in partner.adapter.write_payment(head, [line._replace(line=1)], partner.bank):
+                    pass
+            except Refused as error:
+                found.append((line.line, str(error.code), error.what))
+        return found
 
     def _spool_payment(self, document: OutDocument, partner: Partner, lines: list[PayLine], hole: int) -> _Spooled:
-        head = PaymentHead(
+        return self._spool(partner, partner.adapter.write_payment(self._head(document), lines, partner.bank), hole)
+
+    def _head(self, document: OutDocument) -> PaymentHead:
+        return PaymentHead(
             reference=document.reference,
             batch=f"B{document.batch_key}",
             sequence=document.sequence,
@@ -94,7 +119,6 @@ class Sealer:
             count=document.count,
             minor=document.minor,
         )
-        return self._spool(partner, partner.adapter.write_payment(head, lines, partner.bank), hole)
 
     def _spool_inquiry(self, about: OutDocument, document: OutDocument, partner: Partner, hole: int) -> _Spooled:
         write = partner.adapter.write_inquiry

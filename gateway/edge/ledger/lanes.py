@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.core.bank import DocKind, PayLine
 from gateway.core.contracts import DocumentEvent as DocumentNotice
-from gateway.core.errors import Conflict, Halt
+from gateway.core.errors import Code, Conflict, Halt, Refused
 from gateway.core.ledger import LotGroup, Naming, OutDocument, Ranks
 from gateway.core.money import Totals
 from gateway.core.states import (
@@ -42,6 +42,9 @@ _TOLD = {
     DocumentState.IN_DOUBT: "document.in_doubt",
     DocumentState.SETTLED: "document.settled",
 }
+_TOLD_LINES = (
+    "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'failed', 'returned', 'refused')"
+)
 _COLUMNS = (
     "d.key, d.bank, d.kind, d.state, d.reference, d.name, d.sequence, d.batch_key, d.count, d.minor, d.created_ms, d.digest, d.size, d.seal, "
     "d.seal_name, d.sendings, d.last_sending_ms, d.inquired_ms, d.inquiries, d.cursor, d.exported, d.about_key, "
@@ -328,6 +331,9 @@ def move_document(
 ) -> DocumentState:
     """Step one Document and tell the payers whose payments it carries. The caller holds its lane or an Act."""
     current = tx.scalar(tx.locked("SELECT state FROM document WHERE key = :key"), key=document.key)
+    if event is DocumentEvent.NOT_FOUND and (told := tx.scalar(_TOLD_LINES, key=document.key)):
+        what = f"the bank does not find {document.reference}, but has told what became of {told} of its lines"
+        raise Refused(what, code=Code.CONFLICT)
     state = step(DOCUMENT, DocumentState(current), event)
     assigned = "".join(f", {name} = :{name}" for name in columns)
     tx.run(
