@@ -42,6 +42,7 @@ COMMANDS = (
     Command(
         "release", "gateway.cli.release:app", OPERATE, "Let a run go: a maker proposes, a different checker approves."
     ),
+    Command("payer", "gateway.cli.payer:app", OPERATE, "A reference disbursement system over RabbitMQ."),
     Command("held", "gateway.cli.held:app", OPERATE, "Runs and payments that two people must look at."),
     Command("lanes", "gateway.cli.lanes:app", OPERATE, "Every bank's lane: look, stop, resume."),
     Command("parked", "gateway.cli.lanes:parked", OPERATE, "Bank answers that no rule could apply."),
