@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -85,6 +86,7 @@ async def _serve(config: Config, roles: list[Role], poll_ms: int) -> Exit:
                 }
             }
         )
+        _spare_the_collector()
         stuck = await supervisor.run()
     used = resource.getrusage(resource.RUSAGE_SELF)
     _line(
@@ -96,6 +98,13 @@ async def _serve(config: Config, roles: list[Role], poll_ms: int) -> Exit:
         }
     )
     return Exit.OK
+
+
+def _spare_the_collector() -> None:
+    """What is loaded now stays for ever, and pages of 5,000 rows are no garbage: a tenth of the CPU went into looking at them again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def _line(value: object) -> None:

@@ -68,6 +68,10 @@ class Tx:
         """First column of the first row, or None."""
         return self.run(sql, **values).scalar()
 
+    def shared(self, sql: str) -> str:
+        """The query with a lock that many may hold at once, and ``locked`` waits for."""
+        return sql if self.sqlite else sql + " FOR SHARE"
+
     def locked(self, sql: str) -> str:
         """The query with a row lock, where the database has them (SQLite has one writer anyway)."""
         return sql if self.sqlite else sql + " FOR UPDATE"

@@ -68,10 +68,11 @@ def next_key(tx: Tx, name: str, count: int = 1) -> int:
     return int(last) - count + 1
 
 
-def find_run(tx: Tx, payer: str, run_id: str) -> Any | None:
-    """The Run of that id which was not rejected, locked."""
+def find_run(tx: Tx, payer: str, run_id: str, *, shared: bool = False) -> Any | None:
+    """The Run of that id which was not rejected, locked; ``shared`` for chunks, which load beside each other but not beside acceptance."""
+    lock = tx.shared if shared else tx.locked
     return tx.row(
-        tx.locked("SELECT * FROM run WHERE payer = :payer AND run_id = :run_id AND state <> 'rejected'"),
+        lock("SELECT * FROM run WHERE payer = :payer AND run_id = :run_id AND state <> 'rejected'"),
         payer=payer,
         run_id=run_id,
     )
@@ -158,27 +159,28 @@ def early_chunks(tx: Tx) -> list[tuple[str, str, bytes]]:
 def record_chunk(tx: Tx, meta: Meta, chunk: Chunk) -> Recorded:
     """All lines of the chunk in one transaction, bad ones beside the good."""
     recorded = seen(tx, meta)
-    run = find_run(tx, meta.payer, chunk.run_id) if recorded is Recorded.NEW else None
+    run = find_run(tx, meta.payer, chunk.run_id, shared=True) if recorded is Recorded.NEW else None
     if recorded is Recorded.NEW and run is None:
         tx.run("DELETE FROM inbox WHERE source = :s AND message_id = :m", s=meta.payer, m=meta.message_id)
         return Recorded.EARLY
     tx.run("DELETE FROM early WHERE payer = :payer AND message_id = :id", payer=meta.payer, id=meta.message_id)
     if run is None:
         return recorded
-    known = tx.scalar("SELECT digest FROM chunk WHERE run_key = :run AND no = :no", run=run.key, no=chunk.no)
-    if known is not None:
+    first = "INSERT INTO chunk (run_key, no, digest, count, minor, bad) VALUES (:run, :no, :digest, 0, 0, 0) ON CONFLICT DO NOTHING"
+    if not tx.run(first, run=run.key, no=chunk.no, digest=chunk.digest).rowcount:
+        known = tx.scalar("SELECT digest FROM chunk WHERE run_key = :run AND no = :no", run=run.key, no=chunk.no)
         return Recorded.DUP if bytes(known) == chunk.digest else Recorded.CONFLICT
     if run.state != RunState.RECEIVING or run.gathered or chunk.no > run.declared_chunks:
+        tx.run("DELETE FROM chunk WHERE run_key = :run AND no = :no", run=run.key, no=chunk.no)
         return Recorded.LATE
     good, bad = insert_lines(tx, meta.payer, _defaults(run), chunk.lines)
     tx.reach("intake.loaded")
     bad = [*chunk.bad, *bad]
     fatal = [line for line in bad if line.fatal]
     tx.run(
-        "INSERT INTO chunk (run_key, no, digest, count, minor, bad) VALUES (:run, :no, :digest, :count, :minor, :bad)",
+        "UPDATE chunk SET count = :count, minor = :minor, bad = :bad WHERE run_key = :run AND no = :no",
         run=run.key,
         no=chunk.no,
-        digest=chunk.digest,
         count=len(good) + len(fatal),
         minor=sum(line.instruction.amount for line in good) + sum(line.amount for line in fatal),
         bad=len(fatal),
