@@ -50,6 +50,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     answers: runner.Answers = runner.Answers()
     faults: Mapping[str, runner.Faults] = {}
     hold_results: bool = False
+    agreements: Mapping[str, Agreement] = {}  # by bank code, instead of the town's own; the bank keeps to it
 
 
 @contextmanager
@@ -82,6 +83,14 @@ def _wire(bank: DemoBank, setting: Setting) -> WireKind:
     return setting.wires.get(bank.code, bank.wire)
 
 
+def _agreement(bank: DemoBank, setting: Setting) -> Agreement:
+    if (given := setting.agreements.get(bank.code)) is not None:
+        return given
+    answer = DUPLICATE_ANSWERS[bank.code]
+    key = "" if answer is DuplicateAnswer.NO_DEDUPE else "reference"
+    return Agreement(duplicate_key=key, duplicate_answer=answer, inquiry_interval_minutes=1)
+
+
 def _other_side(folder: Path, bank: DemoBank, setting: Setting, plan: Path) -> runner.SandboxBank:
     keys, home = folder / "keys", folder / "banks" / bank.code
     wire: runner.FolderWire | runner.SftpWire | runner.AmqpWire
@@ -108,7 +117,7 @@ def _other_side(folder: Path, bank: DemoBank, setting: Setting, plan: Path) -> r
         ),
         state=str(home / "state"),
         debit_accounts=(DEBIT_ACCOUNT,),
-        answers=msgspec.structs.replace(setting.answers, duplicate=DUPLICATE_ANSWERS[bank.code]),
+        answers=msgspec.structs.replace(setting.answers, duplicate=_agreement(bank, setting).duplicate_answer),
         faults=setting.faults.get(bank.code, runner.Faults()),
         scenario=str(plan),
         hold_results=setting.hold_results,
@@ -130,7 +139,6 @@ def _our_side(folder: Path, bank: DemoBank, setting: Setting, running: runner.Ru
             "client_key": f"{pki.client_name(bank.code)}.key",
             "complete": "rename",
         }
-    answer = DUPLICATE_ANSWERS[bank.code]
     limits = adapters.discover()[bank.adapter].limits
     window = BankWindow(opens="00:00", cut_off="24:00", every_day=True) if setting.every_day else BankWindow()
     return Bank(
@@ -143,11 +151,7 @@ def _our_side(folder: Path, bank: DemoBank, setting: Setting, running: runner.Ru
         clearing_code=bank.clearing_code,
         bin_prefixes=(bank.bin_prefix,),
         debit_accounts={FUND: DEBIT_ACCOUNT},
-        agreement=Agreement(
-            duplicate_key="" if answer is DuplicateAnswer.NO_DEDUPE else "reference",
-            duplicate_answer=answer,
-            inquiry_interval_minutes=1,
-        ),
+        agreement=_agreement(bank, setting),
         window=window,
         limits=msgspec.structs.replace(limits, rows_max=min(limits.rows_max, ROWS_MAX)),
         sign_key="bureau-sign",
