@@ -17,7 +17,7 @@ from gateway.core.errors import Code, Refused
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
-app = App(name="actor")
+app = App(name="actor", help="The people who act; each has a secret of their own.")
 NEW_SECRET = "SHEYIN_NEW_ACTOR_SECRET"  # noqa: S105 - the variable's name, not a secret
 ADMIN = "admin"
 SECRET_CHARS_MIN = 12

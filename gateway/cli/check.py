@@ -15,7 +15,7 @@ from gateway.edge.clock import SystemClock
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
-audit = App(name="audit")
+audit = App(name="audit", help="The hash-chained record of every act.")
 
 
 def check(*, quick: bool = False, as_json: AsJson = False, config: ConfigPath = None) -> Exit:

@@ -24,7 +24,7 @@ from gateway.edge.clock import SystemClock
 if TYPE_CHECKING:
     from gateway.edge.dead_letters import DeadLetter, OpenLetter
 
-app = App(name="dlq")
+app = App(name="dlq", help="Messages that could not be processed, with reason and raw bytes.")
 T = TypeVar("T")
 Digest = Annotated[str, Parameter(name="--digest", help="SHA-256 of its bytes, at least 8 digits, where ids repeat.")]
 _NUMBER = re.compile(r"[0-9]{12,34}", re.ASCII)

@@ -17,7 +17,7 @@ from gateway.core.states import RunState
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
-app = App(name="held")
+app = App(name="held", help="Runs and payments that two people must look at before they may go on.")
 RUN, PAYMENTS = "accept_held_run", "free"
 _CODES_SHOWN = 20
 OnlyReason = Annotated[str, Parameter(name="--reason", help="Only payments held for this code; without it all.")]
@@ -101,7 +101,7 @@ def approve(run: str, *, as_: As, payer: OfPayer = "", as_json: AsJson = False, 
         return await proposal(ledger, (await _kind(ledger, run, payer)), run, payer)
 
     waiting = on_ledger(loaded, look)
-    body = waiting["body"]
+    body, payer = waiting["body"], waiting["subject"].split(":")[1]
     _tell({"kind": waiting["kind"], **body}, output)
     output.say(f"proposed by {waiting['maker']} at {instant(waiting['proposed_ms'])}")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
 app = App(name="lanes")
-parked = App(name="parked")
+parked = App(name="parked", help="Bank answers that no rule could apply: nothing is guessed, a person looks.")
 OPERATOR = "operator"
 _NUMBER = re.compile(r"[0-9]{12,34}", re.ASCII)
 

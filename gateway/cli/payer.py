@@ -35,7 +35,7 @@ from gateway.edge.clock import SystemClock
 if TYPE_CHECKING:
     from gateway.core.ports import Delivery
 
-app = App(name="payer")
+app = App(name="payer", help="A reference disbursement system: it speaks to the gateway over RabbitMQ alone.")
 T = TypeVar("T")
 PREFETCH = 64
 OfPayer = Annotated[str, Parameter(name="--payer", help="Code of the payer; without it the only configured one.")]

@@ -11,14 +11,13 @@ from gateway.cli.acting import As, OfPayer, ask, instant, on_ledger, person
 from gateway.cli.config import load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.errors import Code, Conflict, Refused
-from gateway.core.ids import mask_account
 from gateway.core.money import spoken
 from gateway.core.states import RunState
 
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
-app = App(name="release")
+app = App(name="release", help="Let a run go: a maker proposes, a different checker approves.")
 KIND = "release"
 _CONFIRM = re.compile(r"([0-9]{1,9}):([0-9]{1,15})", re.ASCII)
 
@@ -211,7 +210,7 @@ def tell(body: dict[str, Any], output: Output) -> None:
         (
             part["bank"],
             part["fund"],
-            mask_account(part["debit_account"]),
+            part["debit_account"],
             part["pay_date"],
             f"{part['count']:,}",
             spoken(part["minor"]),

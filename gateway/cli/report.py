@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.acting import OfPayer, instant, on_ledger
 from gateway.cli.config import load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.report_figures import plain, shares, total, verdicts, words
+from gateway.cli.report_page import page
 from gateway.cli.status import line, lines_table
 from gateway.core.errors import Code, Refused
 from gateway.core.money import decimal, spoken
-from gateway.core.states import AttemptState
-from gateway.core.verdicts import MEANINGS, Verdict
 
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
@@ -27,31 +27,6 @@ CSV_COLUMNS = (
     *("part", "bank", "district", "state", "verdict", "count", "amount_yuan"),
     *("instruction", "name", "account", "waits_for", "since"),
 )
-
-
-class Share(NamedTuple):
-    """What one bank, district or all together came to."""
-
-    name: str
-    ordered: int
-    minor: int
-    first: int  # paid at the first try
-    later: int  # paid by a second payment
-
-    @property
-    def paid(self) -> int:
-        """Paid by now."""
-        return self.first + self.later
-
-    @property
-    def missing(self) -> int:
-        """Not paid by now."""
-        return max(0, self.ordered - self.paid)
-
-    def percent(self, count: int) -> str:
-        """``count`` of what was ordered, in per cent with three decimals, rounded down: 100.000 % means all."""
-        thousandths = count * 100_000 // self.ordered if self.ordered else 0
-        return f"{thousandths // 1000}.{thousandths % 1000:03} %"
 
 
 def report(
@@ -87,13 +62,11 @@ def report(
     found["lines"] = [line(bank, parts) for bank, parts in found["conservation"].items()]
     found["conserved"] = all(each["conserved"] for each in found["lines"])
     found["success"] = {
-        "total": _plain(total(found)),
-        "by_bank": [_plain(each) for each in shares(found, "bank")],
-        "by_district": [_plain(each) for each in shares(found, "district")],
+        "total": plain(total(found)),
+        "by_bank": [plain(each) for each in shares(found, "bank")],
+        "by_district": [plain(each) for each in shares(found, "district")],
     }
     if html is not None:
-        from gateway.cli.report_page import page
-
         names = {bank.code: bank.name_zh or bank.name for bank in loaded.banks}
         _write(html, page(found, loaded.gateway.bureau, names).encode())
         output.say(f"{html} is written")
@@ -105,57 +78,6 @@ def report(
     elif html is None and csv is None:
         _tell(found, output)
     return Exit.OK if found["conserved"] else Exit.DIFFERS
-
-
-# ---------------------------------------------------------------------------------------------------------------- figures
-
-
-def shares(found: dict[str, Any], by: str) -> list[Share]:
-    """Success by ``bank`` or ``district``. A second payment at another bank counts there."""
-    return _summed(found, lambda row: str(row[by]))
-
-
-def total(found: dict[str, Any]) -> Share:
-    """All together."""
-    return next(iter(_summed(found, lambda _: "")), Share("", 0, 0, 0, 0))
-
-
-def _summed(found: dict[str, Any], name: Callable[[dict[str, Any]], str]) -> list[Share]:
-    summed: dict[str, list[int]] = {}
-    for number, rows in enumerate((found["first"], found["later"])):
-        for row in rows:
-            figures = summed.setdefault(name(row), [0, 0, 0, 0])
-            if number == 0:
-                figures[0] += row["count"]
-                figures[1] += row["minor"]
-            if row["state"] == AttemptState.PAID:
-                figures[2 + number] += row["count"]
-    return [Share(key, *figures) for key, figures in sorted(summed.items())]
-
-
-def verdicts(rows: list[dict[str, Any]]) -> list[tuple[str, str, int, int]]:
-    """(state, verdict, count, fen) of everything that is not paid, most frequent first."""
-    summed: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
-        if row["state"] != AttemptState.PAID:
-            figures = summed.setdefault((row["state"], row["verdict"]), [0, 0])
-            figures[0] += row["count"]
-            figures[1] += row["minor"]
-    found = [(state, verdict, n, minor) for (state, verdict), (n, minor) in summed.items()]
-    return sorted(found, key=lambda one: (-one[2], one[0], one[1]))
-
-
-def words(verdict: str) -> tuple[str, str]:
-    """A verdict in Chinese and English."""
-    meaning = MEANINGS.get(Verdict(verdict)) if verdict in set(Verdict) else None
-    return (meaning.zh, meaning.en) if meaning else (verdict, verdict)
-
-
-def _plain(share: Share) -> dict[str, Any]:
-    return {
-        "name": share.name, "ordered": share.ordered, "minor": share.minor, "paid_first": share.first, "paid_later": share.later,
-        "missing": share.missing,
-    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------- faces

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.cli.acting import instant
-from gateway.cli.report import Share, shares, total, verdicts, words
+from gateway.cli.report_figures import Share, shares, total, verdicts, words
 from gateway.core.money import decimal
 
 _REGISTER_MAX = 2_000
