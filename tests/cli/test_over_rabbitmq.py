@@ -23,7 +23,7 @@ def office(tmp_path: Path, amqp_url: str) -> Iterator[Office]:
     found = open_office(tmp_path, SHEYIN_BUS_URL=amqp_url)
     found.add_people()
     assert found("topology", "--apply").code == 0
-    with found.banks({order(4)["account"]: {"verdict": "CARD_LOST"}}):
+    with found.banks({order(4)["account"]: {"verdict": "CARD_LOST", "mends_after_first": True}}):
         yield found
 
 
@@ -131,3 +131,31 @@ def test_single_messages_are_sent_and_answered(office: Office) -> None:
     path.write_text('{"instruction_id":"NOBODY"}\n')
     assert office("payer", "send", "instruction.withdraw", path).code == 2
     assert office("payer", "send", "run.chunk", path).code == 2
+
+
+@pytest.mark.servers
+def test_a_second_payment_is_ordered_released_and_told(office: Office) -> None:
+    """What failed is paid again by order of the payer, released by two people, and the report tells both tries apart."""
+    office.jsonl("r1.jsonl", COUNT)
+    repay = office.folder / "repay.jsonl"
+    repay.write_text(json.dumps({"instruction_id": order(4)["id"], "reason": "the card is found"}) + "\n")
+    with office.serving():
+        office.good("submit", "r1.jsonl", *header("R1"))
+        office.good("release", "propose", "R1", "--confirm", f"{COUNT}:{total(COUNT)}", who="wang")
+        office.good("release", "approve", "R1", who="li")
+        office.until(lambda: office.good("status", "R1")["state"] == "closed")
+        before = office.good("report", "R1")
+        assert [wait["waits_for"] for wait in before["waits"]] == ["wait_card"]
+        office.good("payer", "send", "instruction.repay", repay)
+        office.until(lambda: len(office.good("status")["runs"]) == 2)
+        second = next(run["run_id"] for run in office.good("status")["runs"] if run["kind"] == "second_payment")
+        office.good("release", "propose", second, "--confirm", f"1:{order(4)['amount']}", who="wang")
+        office.good("release", "approve", second, who="li")
+        office.until(lambda: office.good("report", "R1")["success"]["total"]["paid_later"] == 1)
+        office.until(lambda: office.good("status", second)["state"] == "closed")
+    whole = office.good("report", "R1")["success"]["total"]
+    assert (whole["paid_first"], whole["paid_later"], whole["missing"]) == (COUNT - 1, 1, 0)
+    assert office.good("status", second)["conserved"]
+    assert [line["ordered"]["count"] for line in office.good("status", second)["conservation"]] == [1]
+    assert len(office.good("show", order(4)["id"])["attempts"]) == 2
+    assert office.good("check")["ok"]
