@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,9 +14,10 @@ from gateway.core.bank import Bank
 from gateway.edge.crypto.pki import DevPki, make
 from gateway.edge.ledger import migrate
 from tests.flow.counterpart import Counterpart
-from tests.flow.house import ISO, OWN, House, bank
+from tests.flow.house import ISO, OWN, House, bank, people
 
 MakeHouse = Callable[..., House]
+MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture(scope="session")
@@ -25,19 +28,30 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger of today's schema, to be copied."""
+    """A ledger of today's schema with two people in it, to be copied: making an Actor takes longer than most tests."""
     path = tmp_path_factory.mktemp("ledger") / "empty.db"
     migrate.upgrade(f"sqlite:///{path}")
+    asyncio.run(people(path))
     return path
 
 
 @pytest.fixture
-async def make_house(tmp_path: Path, keys: DevPki, template: Path) -> AsyncIterator[MakeHouse]:
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: nothing here is about power cuts, and every fsync costs milliseconds."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="sheyin-flow-", dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def make_house(quick_folder: Path, keys: DevPki, template: Path) -> AsyncIterator[MakeHouse]:
     """Build a house with these banks (both by default)."""
     made: list[House] = []
 
     def build(*banks: Bank) -> House:
-        made.append(House(tmp_path, keys, template, banks or (bank(ISO), bank(OWN))))
+        made.append(House(quick_folder, keys, template, banks or (bank(ISO), bank(OWN))))
         return made[-1]
 
     yield build

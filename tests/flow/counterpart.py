@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.errors import Halt
 from gateway.core.verdicts import Verdict
 from gateway.edge.crypto.pki import DevPki, sign_name
-from gateway.sandbox.config import FolderWire as FolderSettings
-from gateway.sandbox.config import Keys, SandboxBank
-from gateway.sandbox.orders import Answer, Booked, Kind, Order, Question, Standing, Twist
+from gateway.sandbox.config import FolderWire, Keys, SandboxBank
+from gateway.sandbox.orders import Answer, Booked, Kind, Opened, Order, Question, Side, Standing, Twist
 from gateway.sandbox.seals import Signer
 from gateway.sandbox.sides import side
 from tests.flow.fakes import FakeWire
@@ -36,28 +37,29 @@ class Letter(NamedTuple):
     seal: bytes | None
 
 
+@cache
+def _desk(code: str, adapter: str, folder: Path) -> tuple[Side, Signer]:
+    """A bank's format with its keys, and its key alone; both hold nothing else."""
+    key, certificate = folder / f"{sign_name(code)}.key", folder / f"{sign_name(code)}.crt"
+    own = Keys(sign_key=str(key), certificate=str(certificate), bureau=(str(folder / "bureau-sign.crt"),))
+    config = SandboxBank(
+        code=code,
+        adapter="iso20022" if adapter == "iso20022" else "standard_file",
+        customer="C440600001",
+        wire=FolderWire(directory="unused"),
+        keys=own,
+        state="unused",
+    )
+    return side(config), Signer(key, certificate)
+
+
 class Counterpart:
     """One bank. ``take`` what came, then ``say`` something about it."""
 
     def __init__(self, code: str, adapter: str, wire: FakeWire, keys: DevPki) -> None:
         self.wire = wire
         self._numbers = 0
-        own = Keys(
-            sign_key=str(keys.folder / f"{sign_name(code)}.key"),
-            certificate=str(keys.folder / f"{sign_name(code)}.crt"),
-            bureau=(str(keys.folder / "bureau-sign.crt"),),
-        )
-        wire_settings = FolderSettings(directory="unused")
-        config = SandboxBank(
-            code=code,
-            adapter="iso20022" if adapter == "iso20022" else "standard_file",
-            customer="C440600001",
-            wire=wire_settings,
-            keys=own,
-            state="unused",
-        )
-        self.side = side(config)
-        self.signer = Signer(keys.folder / f"{sign_name(code)}.key", keys.folder / f"{sign_name(code)}.crt")
+        self.side, self.signer = _desk(code, adapter, keys.folder)
 
     def take(self, name: str = "") -> Taken:
         """Verify, read and put aside a payment file of ours: the oldest, or the one of that name."""
@@ -128,7 +130,7 @@ class Counterpart:
         rows = [row._replace(verdict=why.get(row.id)) for row in taken.rows]
         return self.say(self.letter(Kind.RESULT, taken, rows=rows))
 
-    def _opened(self, name: str):  # type: ignore[no-untyped-def]  # the side's own Opened
+    def _opened(self, name: str) -> Opened:
         return self.side.open(self.wire.files[f"in/{name}"], self.wire.files.get(f"in/{name}.p7s"))
 
     def _aside(self, name: str) -> None:

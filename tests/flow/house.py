@@ -24,8 +24,10 @@ from gateway.core.topology import DEAD, OPERATIONS, payer_queue, topology
 from gateway.edge.archive import FolderArchive
 from gateway.edge.atrest import AtRest
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import SoftwareCrypto
+from gateway.edge.crypto.keys import PrivateKey, load_keys, load_pins
+from gateway.edge.crypto.pins import Pins
 from gateway.edge.crypto.pki import DevPki, sign_name
+from gateway.edge.crypto.seals import EngineCrypto, SoftwareEngine
 from gateway.edge.dead_letters import DeadLetter, describe
 from gateway.edge.ids import TimeIds
 from gateway.edge.ledger import SqlLedger, World, open_driver
@@ -108,6 +110,27 @@ def header(lines: Sequence[Instruction], run_id: str = "R1", **more: Any) -> Run
     return RunSubmitted(**(settings | more))
 
 
+async def people(path: Path) -> None:
+    """A maker and a checker in the ledger at ``path``."""
+    clock = Ticks(START)
+    world = World(clock, TimeIds(clock), AtRest(bytes(32)), Points())
+    ledger = SqlLedger(open_driver(f"sqlite:///{path}", world))
+    for actor, role in ((MAKER, "maker"), (CHECKER, "checker")):
+        await ledger.add_actor("test", actor, actor, frozenset({role}), "no secret in a test")
+    await ledger.driver.close()
+
+
+_LOADED: dict[Path, tuple[dict[str, PrivateKey], Pins]] = {}
+
+
+def loaded(keys: DevPki) -> tuple[dict[str, PrivateKey], Pins]:
+    """Our keys and the banks' pins, read once a run: opening a key takes longer than most tests."""
+    if keys.folder not in _LOADED:
+        own = load_keys(keys.bureau.keys, Credentials(keys.folder, {}), keys.folder)
+        _LOADED[keys.folder] = own, Pins(load_pins(keys.bureau.pins, own, keys.folder))
+    return _LOADED[keys.folder]
+
+
 class House:
     """All stages, and what a test wants to do and to know."""
 
@@ -125,9 +148,9 @@ class House:
         self.archive = FolderArchive(folder / "archive", at_rest)
         self.partners = {one.code: Partner(bank=one, adapter=ADAPTERS[one.adapter]) for one in banks}
         configured = [partner.bank for partner in self.partners.values()]
-        self.crypto: Crypto = SoftwareCrypto(
-            keys.bureau, Credentials(keys.folder, {}), self.clock, InlineWork(), folder=keys.folder, banks=configured
-        )
+        own_keys, pins = loaded(keys)
+        pins.check(configured)
+        self.crypto: Crypto = EngineCrypto(SoftwareEngine(own_keys, InlineWork()), pins, self.clock)
         self.bus = RefusingBus(topology([PAYER]), clock=self.clock)
         self.bus.plan(lambda _key, _message: None)
         self.bell = Bell()
@@ -232,9 +255,6 @@ class House:
 
     async def release(self, run_id: str = "R1", *, early: bool = False) -> None:
         """Two people let it go."""
-        if not self.rows("SELECT 1 FROM actor"):
-            for actor, role in ((MAKER, "maker"), (CHECKER, "checker")):
-                await self.ledger.add_actor("test", actor, actor, frozenset({role}), "no secret in a test")
         await self.ledger.propose_release(MAKER, run_id, PAYER, early)
         await self.ledger.approve_release(CHECKER, run_id, PAYER)
 
