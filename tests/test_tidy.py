@@ -93,6 +93,7 @@ PROOFS: list[tuple[Rule, dict[str, str], dict[str, str]]] = [
     (lines.bad_names, {"gateway/core/utils.py": ""}, {"gateway/core/money.py": ""}),
     (lines.bad_names, {"gateway/common/__init__.py": ""}, {"gateway/core/commons.py": ""}),
     (lines.sleeps, {"gateway/edge/a.py": "asyncio.sleep(1)"}, {"gateway/edge/clock.py": "asyncio.sleep(1)"}),
+    (lines.sleeps, {"gateway/cli/serve.py": "clock.sleep(1)"}, {"gateway/cli/demo.py": "asyncio.sleep(1)"}),
     (
         lines.sleeps,
         {"gateway/cli/a.py": "@retry(on=E)\ndef f(): ..."},
@@ -129,6 +130,11 @@ PROOFS: list[tuple[Rule, dict[str, str], dict[str, str]]] = [
         {"gateway/edge/a.py": "def f(timeout_s: int): ..."},
     ),
     (lines.sizes, {"tests/a.py": "\n" * 451}, {"tests/a.py": "\n" * 450}),
+    (
+        lines.sizes,
+        {"gateway/edge/ledger/migrations/env.py": "\n" * 451},
+        {"gateway/edge/ledger/migrations/versions/r0001.py": "\n" * 451},
+    ),
     (lines.sizes, {"bench/a.py": "def f():\n" + "    x = 1\n" * 80}, {"bench/a.py": "def f():\n" + "    x = 1\n" * 79}),
     (lines.excuses, {"bench/a.py": "x = 1  # noqa: E501"}, {"bench/a.py": "x = 1  # noqa: E501 - an address"}),
     (

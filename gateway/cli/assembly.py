@@ -33,7 +33,6 @@ from gateway.flow.telling import Teller
 #: Competing intake consumers in one process: while one waits for the database's commit, another decodes.
 CONSUMERS = 3
 POLL_S = 1.0
-_UPKEEP_S = 60
 
 
 class Role(StrEnum):
@@ -117,18 +116,14 @@ class Gateway:
         if Role.INTAKE in wanted:
             for number in range(CONSUMERS):
                 supervisor.add(f"intake-{number + 1}", lambda: self.intake.consume(self.bus))
+            incomplete_after = dt.timedelta(minutes=self.config.gateway.incomplete_run_minutes)
             supervisor.add("acceptance", self.intake.loop)
-            supervisor.add("upkeep", self._upkeep)
+            supervisor.add("upkeep", partial(self.intake.upkeep_loop, incomplete_after))
         if Role.LANES in wanted:
             for lane in self.lanes:
                 supervisor.add(f"lane-{lane.partner.bank.code}", partial(lane.loop, poll_s=poll_s))
         if Role.OUTBOX in wanted:
             supervisor.add("outbox", self.teller.loop)
-
-    async def _upkeep(self) -> None:
-        while True:
-            await self.intake.upkeep(dt.timedelta(minutes=self.config.gateway.incomplete_run_minutes))
-            await self.clock.sleep(_UPKEEP_S)
 
     async def close(self) -> None:
         """Hand over lanes and relay, let go of wires and threads."""

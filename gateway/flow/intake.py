@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 QUEUE = "gateway.intake"
 #: A pay date further away than this is a slip of the pen.
 _PAY_DATE_DAYS_MAX = 366
+_UPKEEP_S = 60
 _REFUSALS = {
     Recorded.CONFLICT: (Code.CONFLICT, "the same id with other content: the first stands"),
     Recorded.LATE: (Code.SEQ, "the run takes no more chunks, or has no such chunk"),
@@ -213,6 +214,12 @@ class Intake:
         """Reject Runs whose chunks never came; accept gathered Runs of earlier days."""
         expired = await self._ledger.expire_incomplete(int(incomplete_after.total_seconds() * 1000))
         return expired + await self._ledger.close_gathering(self._today())
+
+    async def upkeep_loop(self, incomplete_after: dt.timedelta) -> None:
+        """``upkeep`` for ever."""
+        while True:
+            await self.upkeep(incomplete_after)
+            await self._clock.sleep(_UPKEEP_S)
 
     async def loop(self) -> None:
         """``step`` for ever."""

@@ -65,7 +65,11 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "gateway/console/": "the operations pages",
         "gateway/sandbox/": "a bank reached over HTTPS",
     },
-    "structlog": {"gateway/edge/": "logging is set up and done at the edge"},
+    "structlog": {
+        "gateway/edge/": "logging is set up at the edge, redaction included",
+        "gateway/flow/": "a stage says what it refused, left or took up again; the edge decides where that goes",
+        "gateway/cli/serve.py": "the process says when it starts and stops",
+    },
     "chinese_calendar": {"gateway/edge/": "holidays of the years that it knows, behind our own table"},
     "cronsim": {"gateway/core/": "pure arithmetic on window lines", "gateway/edge/": "schedules of chores"},
     "cyclopts": {"gateway/cli/": "the command line"},

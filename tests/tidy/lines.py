@@ -18,7 +18,17 @@ BANK_NAMES = {"ICBC", "ABC", "BOC", "CCB", "BOCOM", "PSBC", "CMB", "CITIC", "CEB
 BANK_NAME_TEXT = re.compile(
     "工商银行|农业银行|中国银行|建设银行|交通银行|邮储银行|邮政储蓄|招商银行|农商银行|农村商业银行"
 )
+# Where something may sleep besides flow, and why.
+MAY_SLEEP = {
+    "gateway/edge/clock.py": "it is the Clock port made real",
+    "gateway/cli/demo.py": "it moves the virtual clock that the stages sleep on: it alone must wait in real time",
+}
 MAY_NAME_FORMATS = ("gateway/sandbox/", "gateway/cli/")  # demo banks; configuration templates
+
+
+# A migration is a list of statements that alembic wrote and nobody edits once it has run anywhere: cutting it up would
+# change what has happened, and no reader is helped. Its size is the schema's.
+GENERATED = "gateway/edge/ledger/migrations/versions/"
 
 
 def bad_names(tree: Tree) -> list[Violation]:
@@ -31,10 +41,10 @@ def bad_names(tree: Tree) -> list[Violation]:
 
 
 def sleeps(tree: Tree) -> list[Violation]:
-    """Sleeping and retrying outside flow; edge/clock.py is the Clock port made real."""
+    """Sleeping and retrying outside flow and MAY_SLEEP, which says why."""
     found = []
     for module in tree.product():
-        if module.layer == "flow" or module.path == "gateway/edge/clock.py":
+        if module.layer == "flow" or module.path in MAY_SLEEP:
             continue
         for node, name in module.calls():
             if name in ("sleep", "retry", "retry_context"):
@@ -149,9 +159,11 @@ def unitless_durations(tree: Tree) -> list[Violation]:
 
 
 def sizes(tree: Tree) -> list[Violation]:
-    """Modules and functions over the hard limits; the aim is lower (400 and 60)."""
+    """Modules and functions over the hard limits; the aim is lower (400 and 60). Generated migrations are as long as they are."""
     found = []
     for module in tree.values():
+        if module.path.startswith(GENERATED):
+            continue
         lines = module.source.count("\n")
         if lines > MODULE_LINES_MAX:
             found.append(f"{module.path}: {lines} lines, at most {MODULE_LINES_MAX}: is it still one thing?")
