@@ -420,7 +420,7 @@ class Story:
 def chunk(run_id: str, no: int, lines: Sequence[Instruction | Line], bad: Sequence[BadLine] = ()) -> Chunk:
     """A decoded chunk as intake's reader gives it: ordinals by place, digests over run and content."""
     base = (no - 1) * contracts.CHUNK_MAX
-    taken = {line.ordinal for line in bad if line.fatal}
+    taken = {line.ordinal for line in bad if line.fatal} | {line.ordinal for line in lines if isinstance(line, Line)}
     free = (ordinal for ordinal in range(base + 1, base + contracts.CHUNK_MAX + 1) if ordinal not in taken)
     found = [line if isinstance(line, Line) else Line(next(free), line, _digest(run_id, line)) for line in lines]
     body = b"".join(line.digest for line in found) + repr(list(bad)).encode()

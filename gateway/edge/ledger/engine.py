@@ -27,8 +27,9 @@ from gateway.edge.ledger.schema import RUN_SPAN
 
 R = TypeVar("R")
 P = ParamSpec("P")
-#: Serialization failure and deadlock: the transaction did nothing and may run again whole.
-_AGAIN = frozenset({"40001", "40P01"})
+#: Serialization failure, deadlock, and a key that another transaction took between our look and our insert: nothing was done, and the
+#: transaction may run again whole. The second time it sees what the other wrote; a duplicate of our own making comes back and is raised.
+_AGAIN = frozenset({"40001", "40P01", "23505"})
 _TRIES = 5
 
 
@@ -117,7 +118,7 @@ class PostgresDriver:
             pool_size=pool,
             max_overflow=4,
             pool_timeout=30,
-            connect_args={"timeout": 10, "command_timeout": 300, "server_settings": {"application_name": "sheyin"}},
+            connect_args={"timeout": 10, "command_timeout": 300, "server_settings": {"application_name": "sheyin", "random_page_cost": "1.1"}},
         )
         # Under READ COMMITTED every statement has a snapshot of its own anyway: BEGIN and ROLLBACK would only be two more round trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")

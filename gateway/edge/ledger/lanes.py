@@ -32,6 +32,7 @@ from gateway.edge.ledger.events import emit
 from gateway.edge.ledger.intake import next_key
 from gateway.edge.ledger.schema import RUN_SPAN
 
+_RUNNING = "running"  # a lane is this or stopped
 _READY = str(AttemptState.READY)
 _BATCHED = str(step(ATTEMPT, AttemptState.READY, AttemptEvent.BATCHED))
 #: Which event of ours tells the payers of which state.
@@ -80,7 +81,7 @@ def fenced(tx: Tx, bank: str, epoch: int, *, outward: bool = False) -> None:
     state = tx.scalar(tx.locked("SELECT state FROM lane WHERE bank = :bank AND epoch = :epoch"), bank=bank, epoch=epoch)
     if state is None:
         raise Conflict(f"the lane {bank} has a newer owner than epoch {epoch}", where=bank)
-    if outward and state != "running":
+    if outward and state != _RUNNING:
         raise Conflict(f"the lane {bank} is stopped", where=bank)
 
 
@@ -150,7 +151,10 @@ def group_amounts(tx: Tx, group: LotGroup) -> list[int]:
 
 
 def file_batch(tx: Tx, group: LotGroup, epoch: int, ranks: Sequence[Ranks], naming: Naming, day: date) -> list[int]:
-    """Membership, names and references of all Documents of one Batch, in one transaction. Raises Halt if the count is not as planned."""
+    """Membership, names and references of all Documents of one Batch, in one transaction.
+
+    Raises Conflict if what is ready is not what was planned any more (a payment was withdrawn or freed meanwhile): plan it again.
+    """
     fenced(tx, group.bank, epoch, outward=True)
     batch = tx.scalar(
         "INSERT INTO batch (bank, fund, debit_account, pay_date, line, created_ms) VALUES (:bank, :fund, :debit, :pay_date, :line, :now) "
@@ -171,11 +175,14 @@ def file_batch(tx: Tx, group: LotGroup, epoch: int, ranks: Sequence[Ranks], nami
         "placed AS (SELECT r.key, p.document_key, r.rank - p.first_rank + 1 AS line FROM ranked AS r "
         "JOIN plan AS p ON r.rank BETWEEN p.first_rank AND p.last_rank) "
         f"UPDATE attempt SET state = '{_BATCHED}', document_key = placed.document_key, line = placed.line FROM placed "
-        "WHERE attempt.key = placed.key"
+        f"WHERE attempt.key = placed.key AND attempt.state = '{_READY}'"  # again: it may have been withdrawn while we waited for it
     )
     tx.reach("dispatch.placed")
+    got = Totals()
     for key, rank in planned:
-        _count_members(tx, key, rank.last - rank.first + 1)
+        got = got.plus(_count_members(tx, key, rank.last - rank.first + 1))
+    if got.count == group.totals.count and got.minor != group.totals.minor:
+        raise Conflict(f"{group.totals.minor} fen were planned and {got.minor} are ready", where=group.bank)
     _start_paying(tx, [key for key, _ in planned])
     return [key for key, _ in planned]
 
@@ -201,7 +208,7 @@ def _open_document(
     return int(key)
 
 
-def _count_members(tx: Tx, document_key: int, expected: int) -> None:
+def _count_members(tx: Tx, document_key: int, expected: int) -> Totals:
     """Shares by payer, the Document's totals, the controls; checked against the plan."""
     rows = tx.rows(
         "SELECT a.lot_key, r.payer, COUNT(*) AS n, SUM(a.amount) AS minor FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key "
@@ -210,7 +217,9 @@ def _count_members(tx: Tx, document_key: int, expected: int) -> None:
     )
     count, minor = sum(int(r.n) for r in rows), sum(int(r.minor) for r in rows)
     if count != expected:
-        raise Halt(f"a Document was planned with {expected} lines and got {count}", where=f"document {document_key}")
+        raise Conflict(
+            f"a Document was planned with {expected} lines and {count} are ready", where=f"document {document_key}"
+        )
     tx.run(
         "UPDATE document SET count = :count, minor = :minor WHERE key = :key",
         count=count,
@@ -226,6 +235,7 @@ def _count_members(tx: Tx, document_key: int, expected: int) -> None:
             key=document_key, payer=payer, count=share.count, minor=share.minor,
         )  # fmt: skip
     control.record(tx, [control.Moved(r.lot_key, _READY, _BATCHED, int(r.n), int(r.minor)) for r in rows])
+    return Totals(count, minor)
 
 
 def _start_paying(tx: Tx, documents: list[int]) -> None:
@@ -249,6 +259,12 @@ def open_inquiry(tx: Tx, about_key: int, epoch: int, naming: Naming, day: date) 
 # ---------------------------------------------------------------------------------------------------------------- reading
 
 
+def owned(tx: Tx, key: int, epoch: int, *, outward: bool = False) -> OutDocument:
+    """A Document for a lane's write: the lane is still ours, and nobody else moves the Document until the commit."""
+    fenced(tx, one(tx, key).bank, epoch, outward=outward)
+    return one(tx, key, lock=True)
+
+
 def _document(row: Any) -> OutDocument:
     return OutDocument(
         key=row.key, bank=row.bank, kind=DocKind(row.kind), state=row.state, reference=row.reference, name=row.name, sequence=row.sequence,
@@ -260,9 +276,10 @@ def _document(row: Any) -> OutDocument:
     )  # fmt: skip
 
 
-def one(tx: Tx, key: int) -> OutDocument:
-    """A Document by key. Raises Halt if there is none: keys come from the ledger itself."""
-    row = tx.row(f"SELECT {_COLUMNS} {_FROM} WHERE d.key = :key", key=key)
+def one(tx: Tx, key: int, *, lock: bool = False) -> OutDocument:
+    """A Document by key; with ``lock`` it stays as it is until the commit. Raises Halt if there is none: keys come from the ledger itself."""
+    query = f"SELECT {_COLUMNS} {_FROM} WHERE d.key = :key"
+    row = tx.row(query + " FOR UPDATE OF d" if lock and not tx.sqlite else query, key=key)
     if row is None:
         raise Halt(f"no Document {key}")
     return _document(row)
@@ -271,12 +288,8 @@ def one(tx: Tx, key: int) -> OutDocument:
 def documents(tx: Tx, bank: str, states: Sequence[str]) -> list[OutDocument]:
     """Documents of a lane in these states, oldest first."""
     listed = ", ".join(f"'{DocumentState(state)}'" for state in states)
-    return [
-        _document(r)
-        for r in tx.rows(
-            f"SELECT {_COLUMNS} {_FROM} WHERE d.bank = :bank AND d.state IN ({listed}) ORDER BY d.key", bank=bank
-        )
-    ]
+    query = f"SELECT {_COLUMNS} {_FROM} WHERE d.bank = :bank AND d.state IN ({listed}) ORDER BY d.key"
+    return [_document(row) for row in tx.rows(query, bank=bank)]
 
 
 def awaited(tx: Tx, bank: str) -> list[OutDocument]:
@@ -359,8 +372,7 @@ def mark_sealed(
     tx: Tx, document_key: int, epoch: int, digest: str, size: int, seal: bytes | None, seal_name: str
 ) -> bool:
     """open → sealed. False where it was voided meanwhile."""
-    document = one(tx, document_key)
-    fenced(tx, document.bank, epoch)
+    document = owned(tx, document_key, epoch)
     if document.state != DocumentState.OPEN:
         return False
     move_document(
@@ -373,8 +385,7 @@ def mark_sealed(
 
 def mark_sending(tx: Tx, document_key: int, epoch: int) -> bool:
     """sealed → sending, committed before the first byte leaves. False where it was voided or exported meanwhile."""
-    document = one(tx, document_key)
-    fenced(tx, document.bank, epoch, outward=True)
+    document = owned(tx, document_key, epoch, outward=True)
     if document.state != DocumentState.SEALED or document.exported:
         return False
     move_document(tx, document, DocumentEvent.STARTED, sendings=document.sendings + 1, last_sending_ms=tx.now_ms)
@@ -383,8 +394,7 @@ def mark_sending(tx: Tx, document_key: int, epoch: int) -> bool:
 
 def mark_travelled(tx: Tx, document_key: int, epoch: int, event: str, code: str = "", what: str = "") -> str:
     """How a sending or an inquiry ended. A Receipt can overtake the end of the sending: then nothing changes."""
-    document = one(tx, document_key)
-    fenced(tx, document.bank, epoch)
+    document = owned(tx, document_key, epoch)
     arrow = DocumentEvent(event)
     if arrow not in DOCUMENT[DocumentState(document.state)]:
         return document.state

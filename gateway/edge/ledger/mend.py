@@ -30,12 +30,24 @@ def latest(tx: Tx, payer: str, instruction_id: str) -> Any:
     )  # fmt: skip
 
 
+def held_fast(tx: Tx, payer: str, instruction_id: str) -> Any:
+    """``latest``, and nobody files, sends or moves it until the commit. The Document first: whoever voids one goes on to its Attempts."""
+    found = latest(tx, payer, instruction_id)
+    if found is None or tx.sqlite:
+        return found
+    tx.rows(tx.locked("SELECT key FROM document WHERE key = :key"), key=found.document_key)
+    tx.rows(
+        tx.locked(f"SELECT a.key FROM attempt AS a WHERE {tries_of(':key')} ORDER BY a.key"), key=found.instruction_key
+    )
+    return latest(tx, payer, instruction_id)
+
+
 def withdraw(tx: Tx, meta: Meta, instruction_id: str, reason: str) -> Recorded:
     """Withdrawn if it has not left; a sealed Document that never left is voided and filed again without it. Told either way."""
     recorded = seen(tx, meta)
     if recorded is not Recorded.NEW:
         return recorded
-    attempt = latest(tx, meta.payer, instruction_id)
+    attempt = held_fast(tx, meta.payer, instruction_id)
     refusal = _withdrawable(tx, attempt)
     if refusal:
         notices(tx, meta.payer, "instruction.withdraw_refused", [_notice(instruction_id, *refusal)])
@@ -65,7 +77,7 @@ def _withdrawable(tx: Tx, attempt: Any) -> tuple[Code, str] | None:
     if attempt.state == AttemptState.BATCHED:
         if attempt.document_state not in (DocumentState.OPEN, DocumentState.SEALED):
             return Code.POLICY, f"too late, sent in {attempt.document_name}"
-        document = lanes.one(tx, attempt.document_key)
+        document = lanes.one(tx, attempt.document_key, lock=True)
         if document.sendings or document.exported:
             return Code.POLICY, f"too late, it may have been sent in {attempt.document_name}"
         lanes.void_document(tx, document, "one of its payments is withdrawn: filed again without it")
@@ -81,8 +93,7 @@ def _notice(instruction_id: str, code: str = "", what: str = "") -> InstructionN
 
 def set_aside(tx: Tx, document_key: int, epoch: int, faults: Sequence[tuple[int, str, str]]) -> None:
     """Lines that the bank's format cannot hold are held, each with its reason; their open Document is void and the rest is filed again."""
-    document = lanes.one(tx, document_key)
-    lanes.fenced(tx, document.bank, epoch, outward=True)
+    document = lanes.owned(tx, document_key, epoch, outward=True)
     if document.state != DocumentState.OPEN:
         return
     found = {
@@ -116,7 +127,7 @@ def repay(tx: Tx, meta: Meta, message: InstructionRepay, final_minutes: Mapping[
     recorded = seen(tx, meta)
     if recorded is not Recorded.NEW:
         return recorded
-    attempt = latest(tx, meta.payer, message.instruction_id)
+    attempt = held_fast(tx, meta.payer, message.instruction_id)
     refusal = _refusal(tx, attempt, message, final_minutes)
     if refusal:
         notices(tx, meta.payer, "instruction.repay_refused", [_notice(message.instruction_id, *refusal)])
