@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 
 from gateway.core import batching
-from gateway.core.bank import Agreement, Asked, DocKind, Found, NotFound
+from gateway.core.bank import Agreement, DocKind
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.ledger import Ledger, OutDocument
 from gateway.core.partner import Partner
 from gateway.core.ports import Clock
+from gateway.core.route import Asked, Found, NotFound
 from gateway.core.states import DocumentEvent, DocumentState
 from gateway.flow.bell import Bell
 

@@ -8,7 +8,8 @@ from typing import BinaryIO, NamedTuple
 
 import structlog
 
-from gateway.core.bank import Agreement, Block, DocKind, Head, Item, Judge, Reason, Row, Tail
+from gateway.core.adapter import Judge
+from gateway.core.bank import Agreement, Block, DocKind, Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Conflict, Halt, Malformed, Refused, SheyinError, Unverified
 from gateway.core.ledger import Application, Applied, InDocument, Ledger, OutDocument, Recorded
 from gateway.core.money import Totals

@@ -10,13 +10,14 @@ import msgspec
 import structlog
 
 from gateway.core import batching
-from gateway.core.bank import Asked, Context, DocKind, Found, Get, NotFound, SealedDocument
+from gateway.core.bank import DocKind
 from gateway.core.calendar import CHINA_TIME, is_open, next_slot
 from gateway.core.errors import Code, Conflict, Halt, InDoubt, Malformed, NotSent, Refused, SheyinError, Unverified
 from gateway.core.ledger import Ledger, LotGroup, OutDocument, Ranks
 from gateway.core.partner import Partner
 from gateway.core.points import Points
 from gateway.core.ports import Clock, Crypto, Wire
+from gateway.core.route import Asked, Context, Found, Get, NotFound, SealedDocument
 from gateway.core.states import DocumentEvent, DocumentState
 from gateway.flow.asking import DEADLINE_S, LEASE_S, Asker, Naming
 from gateway.flow.bell import Bell
@@ -114,7 +115,8 @@ class Lane:
     async def _outward(self, epoch: int) -> int:
         documents = await self._ledger.documents(self._bank, _UNSENT)
         doubtful = [document for document in documents if document.state == DocumentState.IN_DOUBT]
-        asking = {document.about_key for document in documents if document.kind is DocKind.INQUIRY}
+        waiting = [document for document in documents if document.state != DocumentState.IN_DOUBT]
+        asking = {document.about_key for document in waiting if document.kind is DocKind.INQUIRY}
         done = await self._asker.overdue(epoch, asking)
         for document in doubtful:
             done += await self._asker.doubtful(document, epoch, asking, self._look)

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from gateway.core.bank import Get, Offer, Post, Publish, Put, Rename, Request, Route, Save, Sign, Wait
 from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, SheyinError, Unverified
 from gateway.core.ports import Clock, Crypto, Wire
+from gateway.core.route import Get, Offer, Post, Publish, Put, Rename, Request, Route, Save, Sign, Wait
 
 T = TypeVar("T")
 

@@ -106,7 +106,9 @@ class Counterpart:
     ) -> Letter:
         """What the bank says, written and sealed, not laid out yet."""
         self._numbers += 1
-        told = list(taken.rows if rows is None and taken else rows or ())
+        told = list(rows or ())
+        if rows is None and taken is not None and kind not in (Kind.RECEIPT, Kind.REFUSAL):
+            told = taken.rows
         answer = Answer(kind=kind, document=1, part=part, parts=parts, created=CREATED, verdict=verdict, code=code)
         answer.id, answer.base, answer.question, answer.finding = self._numbers, 1, question, finding
         if taken is not None:

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from gateway.core.bank import Done, Entry, List, Publish, Put, Rename, Request, SealedDocument, Stat
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent
 from gateway.core.ports import Archive, Message
+from gateway.core.route import Done, Entry, List, Publish, Put, Rename, Request, SealedDocument, Stat
 from gateway.edge.bus_local import LocalBus
 from gateway.edge.clock import ManualClock
 

@@ -9,10 +9,11 @@ import itertools
 import msgspec
 import pytest
 
-from gateway.core.bank import Limits, Put, Rename, Stat, WireKind
+from gateway.core.bank import Limits, WireKind
 from gateway.core.calendar import CHINA, CHINA_TIME, Year
 from gateway.core.errors import Code, Halt, InDoubt, NotSent, Unavailable, Unverified
 from gateway.core.partner import Partner
+from gateway.core.route import Put, Rename, Stat
 from gateway.flow.lane import RESEND_FIRST_S, RESEND_MAX_S, TELL_AT_FAILURE
 from tests.flow.conftest import MakeHouse
 from tests.flow.counterpart import Counterpart
@@ -394,7 +395,7 @@ async def test_a_wrong_partner_or_a_broken_invariant_stops_the_lane(house: House
 
 async def test_a_wrong_host_key_while_fetching_stops_it_too(house: House) -> None:
     """Whom we cannot identify we do not listen to either."""
-    from gateway.core.bank import List
+    from gateway.core.route import List
 
     house.wires[OWN].fail(List, Unverified("another host key", code=Code.CERT))
     await house.paying(3, OWN)
@@ -479,7 +480,7 @@ async def test_an_engine_that_is_away_delays_but_loses_nothing(house: House, own
 
 async def test_over_queues_a_doubt_waits_for_the_bank(make_house: MakeHouse) -> None:
     """A queue cannot be looked into: a doubt over AMQP stays one, whatever the time, until the bank speaks."""
-    from gateway.core.bank import Publish
+    from gateway.core.route import Publish
 
     house = make_house(bank(ISO, wire=WireKind.AMQP))
     house.wires[ISO].fail(Publish, TimeoutError(), after=True)

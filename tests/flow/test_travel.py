@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.core.bank import (
-    DocKind,
+from gateway.core.bank import DocKind
+from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, Refused, Unavailable, Unverified
+from gateway.core.route import (
     Done,
     Get,
     List,
@@ -27,7 +28,6 @@ from gateway.core.bank import (
     Stat,
     Wait,
 )
-from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, Refused, Unavailable, Unverified
 from gateway.edge.clock import ManualClock
 from gateway.flow.travel import Traveller, is_final
 
