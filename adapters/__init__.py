@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from gateway.core.bank import Adapter
+from gateway.core.adapter import Adapter
 
 STANDARDS = "standards"
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from adapters.iso20022.codes import CODES, judge
 from adapters.iso20022.layout import CHARSET, LIMITS, SEAL, encodable, read, sniff, write_payment
 from adapters.iso20022.route import ROUTES
-from gateway.core.bank import Adapter, Capabilities, DocKind, Trust
+from gateway.core.adapter import Adapter, Capabilities, Trust
+from gateway.core.bank import DocKind
 
 ADAPTER = Adapter(
     code="iso20022",

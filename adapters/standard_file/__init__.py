@@ -12,7 +12,8 @@ from adapters.standard_file.kinds import DOC_KINDS
 from adapters.standard_file.reading import read, sniff
 from adapters.standard_file.route import ROUTES, SEAL
 from adapters.standard_file.writing import write_inquiry, write_payment
-from gateway.core.bank import Adapter, Capabilities, DocKind, Limits, Trust
+from gateway.core.adapter import Adapter, Capabilities, Trust
+from gateway.core.bank import DocKind, Limits
 
 ADAPTER = Adapter(
     code="standard_file",

@@ -8,7 +8,8 @@ and is parked.
 
 from __future__ import annotations
 
-from gateway.core.bank import Agreement, Block, CodeTable, DocKind, Head, Row, codes
+from gateway.core.adapter import CodeTable, codes
+from gateway.core.bank import Agreement, Block, DocKind, Head, Row
 from gateway.core.verdicts import MEANINGS, Judgement, Outcome, Verdict
 
 SET = "standard_file"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adapters.standards import filedrop, queue
-from gateway.core.bank import Detached, Routes, WireKind
+from gateway.core.bank import Detached, WireKind
+from gateway.core.route import Routes
 
 SEAL = Detached(suffix=".p7s")
 _FILES = filedrop.routes(SEAL)

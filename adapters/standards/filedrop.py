@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.core.bank import (
+from gateway.core.bank import Detached, DocKind, Seal
+from gateway.core.errors import InDoubt, NotSent
+from gateway.core.route import (
     Asked,
     Context,
-    Detached,
-    DocKind,
     Done,
     Entry,
     Fetched,
@@ -28,13 +28,11 @@ from gateway.core.bank import (
     Rename,
     Route,
     Routes,
-    Seal,
     SealedDocument,
     Sent,
     Stat,
     Wait,
 )
-from gateway.core.errors import InDoubt, NotSent
 
 IN, OUT = "in", "out"
 TAKEN = f"{IN}/done"

@@ -8,22 +8,9 @@ bank speaks by itself or a person asks it. Claiming NotFound would let the same 
 from __future__ import annotations
 
 from adapters.standards.filedrop import fetch_from
-from gateway.core.bank import (
-    Asked,
-    Context,
-    Detached,
-    DocKind,
-    Fetched,
-    Found,
-    NotFound,
-    Publish,
-    Route,
-    Routes,
-    Seal,
-    SealedDocument,
-    Sent,
-)
+from gateway.core.bank import Detached, DocKind, Seal
 from gateway.core.errors import InDoubt
+from gateway.core.route import Asked, Context, Fetched, Found, NotFound, Publish, Route, Routes, SealedDocument, Sent
 from gateway.core.topology import bank_in, bank_out
 
 

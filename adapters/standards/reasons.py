@@ -19,7 +19,8 @@ published pain.002 samples as rejections "by timeout".
 
 from __future__ import annotations
 
-from gateway.core.bank import CodeTable, Reason, codes
+from gateway.core.adapter import CodeTable, codes
+from gateway.core.bank import Reason
 from gateway.core.verdicts import Verdict
 
 STATUS, RETURN = "status", "return"

@@ -9,7 +9,8 @@ import msgspec
 import adapters
 from gateway.cli import config as configuration
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
-from gateway.core.bank import Adapter, Bank
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank
 
 
 def banks(*, config: ConfigPath = None, as_json: AsJson = False) -> Exit:

@@ -17,7 +17,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import adapters
 from gateway.cli import config_file
-from gateway.core.bank import Adapter, Bank, WireKind
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, WireKind
 from gateway.core.errors import Code, Refused
 from gateway.core.settings import LOCAL_BUS
 from gateway.core.topology import Topology, topology

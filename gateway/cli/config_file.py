@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.core.bank import Adapter, Bank, WireKind
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, WireKind
 from gateway.core.errors import Code, Refused
 from gateway.core.settings import AtRestKeys, Gateway, Payer, check_banks, check_payers, check_production
 from gateway.edge.crypto.keys import KeyFile, PinFile

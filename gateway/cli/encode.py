@@ -21,7 +21,8 @@ from gateway.cli.encode_lines import Defaults, Group, Key, Partner, Read
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document
 from gateway.cli.plain_files import Folder
 from gateway.core import batching
-from gateway.core.bank import Adapter, Bank, DocKind, PaymentHead
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, DocKind, PaymentHead
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.contracts import BenefitLine
 from gateway.core.errors import Code, Refused

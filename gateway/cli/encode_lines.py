@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from gateway.codec.text import name_fault, spoken
-from gateway.core.bank import Adapter, Bank, Limits, PayLine
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, Limits, PayLine
 from gateway.core.contracts import BenefitLine, Instruction, LineError
 from gateway.core.errors import Code, Malformed
 from gateway.core.ids import id_fault

@@ -13,7 +13,8 @@ from typing import IO, BinaryIO, Self
 
 import msgspec
 
-from gateway.core.bank import Adapter, Agreement, Block, DocKind, Head, Reason, Row, Tail
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Agreement, Block, DocKind, Head, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
 from gateway.core.verdicts import Judgement, Outcome, Verdict
 

@@ -18,7 +18,8 @@ from gateway.cli import seal_check
 from gateway.cli.explain import QUIET, Explained, RowWord, explain
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.cli.seal_check import Finding, Known, State
-from gateway.core.bank import Adapter, Agreement, Detached
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Agreement, Detached
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Malformed, Refused, SheyinError
 from gateway.core.money import decimal, spoken

@@ -17,7 +17,8 @@ from typing import BinaryIO, NamedTuple
 
 from gateway.codec.cms import SEAL_BYTES_MAX, parse_signed_data
 from gateway.codec.xmldsig import DS
-from gateway.core.bank import Adapter, Detached, Enveloped
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Detached, Enveloped
 from gateway.core.errors import Code, Refused, Unverified
 from gateway.edge.crypto import detached, xmldsig
 from gateway.edge.crypto.keys import FILE_BYTES_MAX, Certificate, KeyFiles, read_certificate

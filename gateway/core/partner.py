@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.core.bank import Adapter, Bank, Limits, Routes
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, Limits
 from gateway.core.calendar import CHINA, Year
+from gateway.core.route import Routes
 
 
 class Partner(msgspec.Struct, frozen=True, kw_only=True):

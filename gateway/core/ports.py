@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from gateway.core.bank import Bank, Request, Seal
+from gateway.core.bank import Bank, Seal
+from gateway.core.route import Request
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.core.bank import Adapter, Bank, DuplicateAnswer, Limits, Trust
+from gateway.core.adapter import Adapter, Trust
+from gateway.core.bank import Bank, DuplicateAnswer, Limits
 from gateway.core.batching import check_codes, check_limits, check_template
 from gateway.core.calendar import check_window
 from gateway.core.contracts import PayerCode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.bank import Adapter
+from gateway.core.adapter import Adapter
 from tests.adapters.suite import ADAPTERS
 
 

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from adapters import discover
-from gateway.core.bank import Adapter, Bank, Block, Head, Item, PayLine, PaymentHead, Row, SealSlot, Tail
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Bank, Block, Head, Item, PayLine, PaymentHead, Row, SealSlot, Tail
 
 ADAPTERS = discover()
 BEIJING = ZoneInfo("Asia/Shanghai")

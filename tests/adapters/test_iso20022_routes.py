@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from adapters.standards import filedrop, queue
-from gateway.core.bank import (
+from gateway.core.bank import Bank, Detached, DocKind, WireKind
+from gateway.core.errors import InDoubt, NotSent
+from gateway.core.route import (
     Asked,
-    Bank,
     Context,
-    Detached,
-    DocKind,
     Done,
     Entry,
     Fetched,
@@ -31,9 +30,7 @@ from gateway.core.bank import (
     Sent,
     Stat,
     Wait,
-    WireKind,
 )
-from gateway.core.errors import InDoubt, NotSent
 
 BANK = Bank(code="BANK_A", name="Bank A", adapter="any", wire=WireKind.FOLDER, customer="440600001")
 CONTEXT = Context(bank=BANK, now=datetime(2015, 6, 10, tzinfo=UTC))

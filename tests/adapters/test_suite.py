@@ -16,11 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.adapter import Adapter, CodeTable, Trust
 from gateway.core.bank import (
-    Adapter,
     Agreement,
     Block,
-    CodeTable,
     DocKind,
     Enveloped,
     Head,
@@ -29,7 +28,6 @@ from gateway.core.bank import (
     Reason,
     Row,
     SealSlot,
-    Trust,
     WireKind,
 )
 from gateway.core.errors import Code, Halt, Malformed, Refused

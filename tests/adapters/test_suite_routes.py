@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from gateway.core.bank import (
-    Adapter,
+from gateway.core.adapter import Adapter
+from gateway.core.bank import Detached, DocKind, WireKind
+from gateway.core.errors import InDoubt, Malformed, NotSent, SheyinError, Unavailable
+from gateway.core.route import (
     Asked,
     Context,
-    Detached,
-    DocKind,
     Entry,
     Fetched,
     Found,
@@ -26,9 +26,7 @@ from gateway.core.bank import (
     SealedDocument,
     Sent,
     Stat,
-    WireKind,
 )
-from gateway.core.errors import InDoubt, Malformed, NotSent, SheyinError, Unavailable
 from gateway.flow.travel import is_final
 from tests.adapters.suite import NOW, bank_of
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.core.bank import Done, Entry, List, Publish, WireKind
+from gateway.core.bank import WireKind
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Unavailable
 from gateway.core.ports import Delivery, Message
+from gateway.core.route import Done, Entry, List, Publish
 from gateway.core.topology import BANKS, DEAD, bank_in, bank_out, topology
 from gateway.edge.archive import FolderArchive
 from gateway.edge.bus_amqp import AmqpBus

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from gateway.core.bank import Done, Entry, List, Put, Rename, SealedDocument, Stat, WireKind
+from gateway.core.bank import WireKind
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent
+from gateway.core.route import Done, Entry, List, Put, Rename, SealedDocument, Stat
 from gateway.edge.archive import FolderArchive
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.folder import FolderWire

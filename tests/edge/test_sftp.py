@@ -10,8 +10,8 @@ from typing import Any
 import asyncssh
 import pytest
 
-from gateway.core.bank import Done, Entry, List, Put, Rename, SealedDocument, Stat
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent
+from gateway.core.route import Done, Entry, List, Put, Rename, SealedDocument, Stat
 from gateway.edge.archive import FolderArchive
 from gateway.edge.wires.sftp import SftpWire
 from tests.edge.sftp_bank import SftpBank

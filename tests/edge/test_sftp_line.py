@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from gateway.core.bank import List, Put, Rename, SealedDocument, Stat
 from gateway.core.errors import Code, NotSent, Unverified
+from gateway.core.route import List, Put, Rename, SealedDocument, Stat
 from gateway.edge.archive import FolderArchive
 from gateway.edge.crypto.pki import DevPki, client_name, host_name
 from tests.edge.proxy import Proxy

@@ -12,22 +12,10 @@ from typing import Protocol
 
 import pytest
 
-from gateway.core.bank import (
-    DocKind,
-    Done,
-    Entry,
-    List,
-    Offer,
-    Post,
-    Publish,
-    Put,
-    SealedDocument,
-    Stat,
-    Wait,
-    WireKind,
-)
+from gateway.core.bank import DocKind, WireKind
 from gateway.core.errors import Code, Halt, InDoubt, Malformed, NotSent, Refused
 from gateway.core.ports import Message, Wire
+from gateway.core.route import Done, Entry, List, Offer, Post, Publish, Put, SealedDocument, Stat, Wait
 from gateway.core.topology import BANKS, bank_in, bank_out, topology
 from gateway.edge.archive import FolderArchive
 from gateway.edge.bus_local import LocalBus

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from gateway.core.bank import Bank, DocKind, Put, Rename, SealedDocument, Stat, WireKind
+from gateway.core.bank import Bank, DocKind, WireKind
 from gateway.core.errors import SheyinError
 from gateway.core.ports import Wire
+from gateway.core.route import Put, Rename, SealedDocument, Stat
 from gateway.edge.archive import FolderArchive
 from gateway.edge.clock import SystemClock
 from gateway.edge.credentials import Credentials

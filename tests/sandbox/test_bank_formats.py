@@ -15,8 +15,8 @@ from lxml import etree
 
 from adapters.iso20022 import ADAPTER as ISO
 from adapters.standard_file import ADAPTER as STANDARD
+from gateway.core.adapter import Adapter
 from gateway.core.bank import (
-    Adapter,
     Agreement,
     Bank,
     Block,

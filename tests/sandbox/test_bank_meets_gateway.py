@@ -15,28 +15,22 @@ import pytest
 from adapters.iso20022 import ADAPTER as ISO
 from adapters.standard_file import ADAPTER as STANDARD
 from gateway.codec import cms, xmldsig
+from gateway.core.adapter import Adapter
 from gateway.core.bank import (
-    Adapter,
     Agreement,
     Bank,
     Block,
-    Context,
     Detached,
     DocKind,
-    Get,
     Head,
     PayLine,
     PaymentHead,
-    Route,
     Row,
-    Save,
-    SealedDocument,
     SealSlot,
-    Sent,
-    Wait,
     WireKind,
 )
 from gateway.core.ports import Crypto, Wire
+from gateway.core.route import Context, Get, Route, Save, SealedDocument, Sent, Wait
 from gateway.core.verdicts import Judgement, Outcome, Verdict
 from gateway.edge.archive import FolderArchive
 from gateway.edge.atrest import AtRest

@@ -25,9 +25,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.core.bank import Bank, Done, Entry, List, Publish, Request, SealedDocument
+from gateway.core.bank import Bank
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Refused, SheyinError, Unavailable
 from gateway.core.ports import Archive, Bus, Clock, Delivery, Message, Work
+from gateway.core.route import Done, Entry, List, Publish, Request, SealedDocument
 from gateway.core.topology import BANKS, MESSAGE_BYTES_MAX, bank_in, bank_out
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.names import is_name

@@ -20,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gateway.core.bank import Bank, Done, Entry, List, Put, Rename, Request, Stat
+from gateway.core.bank import Bank
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Unavailable
 from gateway.core.ports import Archive, Clock, Work
+from gateway.core.route import Done, Entry, List, Put, Rename, Request, Stat
 from gateway.edge.clock import SystemClock
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.listing import LOOKED_AT_MAX, Listing, Seen

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from gateway.core.bank import Entry
 from gateway.core.ports import Clock
+from gateway.core.route import Entry
 from gateway.edge.wires.names import is_name, is_temporary
 
 LOOKED_AT_MAX = 100_000

@@ -26,9 +26,10 @@ from typing import Any, BinaryIO, TypeVar
 
 import asyncssh
 
-from gateway.core.bank import Bank, Done, Entry, List, Put, Rename, Request, Stat
+from gateway.core.bank import Bank
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Refused, Unavailable, Unverified
 from gateway.core.ports import Archive, Clock, Work
+from gateway.core.route import Done, Entry, List, Put, Rename, Request, Stat
 from gateway.edge.clock import SystemClock
 from gateway.edge.credentials import Credentials
 from gateway.edge.wires.listing import LOOKED_AT_MAX, Listing, Seen
