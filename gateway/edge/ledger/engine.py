@@ -118,7 +118,11 @@ class PostgresDriver:
             pool_size=pool,
             max_overflow=4,
             pool_timeout=30,
-            connect_args={"timeout": 10, "command_timeout": 300, "server_settings": {"application_name": "sheyin", "random_page_cost": "1.1"}},
+            connect_args={
+                "timeout": 10,
+                "command_timeout": 300,
+                "server_settings": {"application_name": "sheyin", "random_page_cost": "1.1"},
+            },
         )
         # Under READ COMMITTED every statement has a snapshot of its own anyway: BEGIN and ROLLBACK would only be two more round trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
