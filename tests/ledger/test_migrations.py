@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.core.errors import Refused
-from gateway.edge.ledger import migrate, schema
+from gateway.edge.ledger import migrate
 from gateway.edge.ledger.schema import metadata
 from tests.servers import Postgres, in_a_thread
 
@@ -118,7 +118,7 @@ def test_a_changed_ledger_is_told(two_urls: tuple[str, str]) -> None:
 
 
 def _source() -> str:
-    folder = Path(schema.__file__).parents[1]
+    folder = Path(migrate.__file__).parent
     return "\n".join(path.read_text() for path in sorted(folder.glob("*.py")))
 
 
