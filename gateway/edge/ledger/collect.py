@@ -139,6 +139,7 @@ def apply(tx: Tx, application: Application, told: Told) -> Applied:
     if not tx.sqlite:  # 5,000 keys are looked up one by one: hashing the whole month for each page cost 23 s of it
         tx.run("SET LOCAL enable_hashjoin = off")
         tx.run("SET LOCAL enable_mergejoin = off")
+        tx.run("SET LOCAL join_collapse_limit = 1")  # in the order written: keys first
     work = _Application(tx, application, row.bank)
     for page in told.pages(_PAGE):
         work.page(told, page)
