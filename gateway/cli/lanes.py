@@ -13,6 +13,7 @@ from gateway.cli.config import load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.errors import Code, Refused
 from gateway.core.ids import mask_account
+from gateway.core.states import LaneState
 
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
@@ -28,7 +29,7 @@ def lanes(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
     """Every bank's lane: running or stopped, why, and which process owns it."""
     loaded = load(config)
     found = {lane["bank"]: lane for lane in on_ledger(loaded, lambda ledger: ledger.list_lanes())}
-    unused = {"state": "running", "reason": "", "owner": "", "epoch": 0, "until_ms": 0}
+    unused = {"state": LaneState.RUNNING, "reason": "", "owner": "", "epoch": 0, "until_ms": 0}
     shown: list[dict[str, Any]] = [{"bank": b.code, **unused, **found.get(b.code, {})} for b in loaded.banks]
     output = Output(as_json)
     if as_json:
@@ -75,7 +76,7 @@ def _act(bank: str, name: str, reason: str, as_json: bool, config: ConfigPath, *
             await ledger.resume_lane(bank, who.name, why)
 
     on_ledger(loaded, work)
-    output, word = Output(as_json), "stopped" if stopping else "running"
+    output, word = Output(as_json), LaneState.STOPPED if stopping else LaneState.RUNNING
     if as_json:
         output.json({"bank": bank, "state": word, "by": who.name, "reason": why})
     output.say(f"lane {bank}: {word}, by {who.name}")

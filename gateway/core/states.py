@@ -148,6 +148,13 @@ class CaseEvent(StrEnum):
     CLOSED = "closed"
 
 
+class LaneState(StrEnum):
+    """Whether anything new leaves for a Bank. No table: either state may follow the other, each change is an audited Act."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
 Transitions = Mapping[S, Mapping[E, S]]

@@ -195,3 +195,8 @@ def vanished(path: str) -> NotSent:
 def no_plain_file(path: str) -> Malformed:
     """What a wire says of a link, a folder, a FIFO."""
     return Malformed(f"{path} is no plain file", code=Code.PATH)
+
+
+def is_final(request: object) -> bool:
+    """Is it the rename after which the bank may act?"""
+    return isinstance(request, Rename) and request.final

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import itertools
 
 import msgspec
 import pytest
 
-from gateway.core.bank import Limits, WireKind
+from gateway.core.bank import Agreement, Limits, WireKind
 from gateway.core.calendar import CHINA, CHINA_TIME, Year
-from gateway.core.errors import Code, Halt, InDoubt, NotSent, Unavailable, Unverified
+from gateway.core.contracts import InstructionWithdraw
+from gateway.core.errors import Code, InDoubt, NotSent, Unavailable
 from gateway.core.partner import Partner
-from gateway.core.route import Put, Rename, Stat
+from gateway.core.route import Publish, Put, Rename, Stat
 from gateway.flow.lane import RESEND_FIRST_S, RESEND_MAX_S, TELL_AT_FAILURE
 from tests.flow.conftest import MakeHouse
 from tests.flow.counterpart import Counterpart
-from tests.flow.fakes import Killed
+from tests.flow.fakes import is_final
 from tests.flow.house import ADAPTERS, ISO, OWN, TODAY, House, bank, limits, orders
 
 every_bank = pytest.mark.parametrize("code", [ISO, OWN])
@@ -185,8 +185,6 @@ async def test_a_withdrawn_payment_of_what_did_not_leave(house: House) -> None:
     house.wires[OWN].fail(Put, NotSent("connection refused"))
     lines = await house.paying(3, OWN)
     await house.step(OWN)
-    from gateway.core.contracts import InstructionWithdraw
-
     await house.send("instruction.withdraw", InstructionWithdraw(instruction_id=lines[1].id, reason="死亡"))
     await house.step(OWN)
     assert house.documents() == [("void", 0), ("sent", 1)]
@@ -208,10 +206,10 @@ async def test_in_doubt_nothing_leaves_but_questions(
     """The first doubt stops the lane, in this very round: no other Document of the bank leaves, and nothing new is filed."""
     house = make_house(bank(code, limits=limits(code, rows_max=1)))
     await house.paying(3, code)
-    house.wires[code].fail(lambda request: isinstance(request, Rename) and request.final, error, after=after)
+    house.wires[code].fail(is_final, error, after=after)
     house.wires[code].fail(Stat, NotSent("the line is still bad"), times=99)
     house.wires[code].mend()
-    house.wires[code].fail(lambda request: isinstance(request, Rename) and request.final, error, after=after)
+    house.wires[code].fail(is_final, error, after=after)
     await house.step(code)
     assert [state for state, _ in house.documents()] == ["in_doubt", "sealed", "sealed"]
     assert len(house.wires[code].finals()) == 1
@@ -227,7 +225,7 @@ async def test_in_doubt_nothing_leaves_but_questions(
 @every_bank
 async def test_a_doubt_that_had_arrived_is_found(house: House, code: str) -> None:
     """The rename's reply was lost, the file stands there: found, receipted, never sent again."""
-    house.wires[code].fail(Rename if code == ISO else _final, OSError("reset"), after=True)
+    house.wires[code].fail(Rename if code == ISO else is_final, OSError("reset"), after=True)
     await house.paying(3, code)
     await house.step(code)
     assert house.documents() == [("in_doubt", 1)]
@@ -236,14 +234,10 @@ async def test_a_doubt_that_had_arrived_is_found(house: House, code: str) -> Non
     assert len([name for name in house.wires[code].finals() if "inquiry" not in name]) == 1
 
 
-def _final(request: object) -> bool:
-    return isinstance(request, Rename) and request.final
-
-
 async def test_what_the_wire_does_not_show_counts_after_the_window(house: House) -> None:
     """Without an inquiry Document the wire's "not there" counts only after the agreed window: then the same bytes, name and reference
     leave again, once."""
-    house.wires[ISO].fail(_final, OSError("reset"))
+    house.wires[ISO].fail(is_final, OSError("reset"))
     await house.paying(3, ISO)
     await house.step(ISO)
     before = house.rows("SELECT name, reference, digest FROM document")
@@ -261,10 +255,8 @@ async def test_what_the_wire_does_not_show_counts_after_the_window(house: House)
 
 async def test_without_a_duplicate_key_nothing_is_sent_again(make_house: MakeHouse) -> None:
     """At a bank that would pay a second copy, "not there" is never enough."""
-    from gateway.core.bank import Agreement
-
     house = make_house(bank(ISO, agreement=Agreement(not_found_window_minutes=60)))
-    house.wires[ISO].fail(_final, OSError("reset"))
+    house.wires[ISO].fail(is_final, OSError("reset"))
     await house.paying(3, ISO)
     for _ in range(30):
         await house.step(ISO)
@@ -275,11 +267,9 @@ async def test_without_a_duplicate_key_nothing_is_sent_again(make_house: MakeHou
 
 async def test_a_window_of_zero_still_waits_for_a_sender_that_slept(make_house: MakeHouse) -> None:
     """However short the agreed window: not before a paused sender's lease and request are surely over."""
-    from gateway.core.bank import Agreement
-
     eager = Agreement(duplicate_key="reference", not_found_window_minutes=0, inquiry_interval_minutes=0)
     house = make_house(bank(ISO, agreement=eager))
-    house.wires[ISO].fail(_final, OSError("reset"))
+    house.wires[ISO].fail(is_final, OSError("reset"))
     await house.paying(3, ISO)
     for _ in range(18):
         await house.step(ISO)
@@ -287,141 +277,6 @@ async def test_a_window_of_zero_still_waits_for_a_sender_that_slept(make_house: 
         house.clock.advance(10)
     await house.step(ISO)
     assert house.documents() == [("sent", 2)]
-
-
-# ---------------------------------------------------------------------------------------------- who owns the lane
-
-
-@every_bank
-@pytest.mark.parametrize("after", [False, True], ids=["lost", "arrived"])
-async def test_a_restart_doubts_what_was_being_sent(house: House, code: str, after: bool) -> None:
-    """The process dies while a Document is under way: the next one finds it in 'sending', doubts it, and asks; it is never sent blindly."""
-    house.wires[code].fail(_final, Killed(), after=after)
-    await house.paying(3, code)
-    with pytest.raises(Killed):
-        await house.step(code)
-    assert house.documents() == [("sending", 1)]
-    lane = house.restarted(code)
-    house.wires[code].fail(Stat, NotSent("not now"), times=99)
-    await lane.step()
-    assert house.documents() == [("in_doubt", 1)]
-    assert len([name for name in house.wires[code].finals() if "inquiry" not in name]) == 1
-    house.wires[code].mend()
-    house.clock.advance(15 * 60)
-    await lane.step()
-    assert house.documents()[0][0] == ("receipted" if after else "in_doubt")
-
-
-@pytest.mark.parametrize("how", ["cancelled", "died"])
-async def test_an_error_in_the_middle_is_doubted_by_the_same_process(house: House, how: str) -> None:
-    """A step that ended in the middle of a sending, by a dying connection or a ledger that was away, leaves nothing in 'sending' for ever."""
-    if how == "cancelled":
-        house.wires[OWN].fail(_final, asyncio.CancelledError(), after=True)
-    else:
-        house.points.die_at = "send.travelled"
-    await house.paying(3, OWN)
-    with pytest.raises((asyncio.CancelledError, Killed)):
-        await house.step(OWN)
-    assert house.documents() == [("sending", 1)]
-    await house.step(OWN)
-    assert house.documents()[0][0] in ("in_doubt", "receipted")
-    await house.step(OWN)
-    assert house.documents() == [("receipted", 1)]
-    assert len([name for name in house.wires[OWN].finals() if "inquiry" not in name]) == 1
-
-
-async def test_another_owner_fences_the_first(house: House) -> None:
-    """While one replica sends, its lease ends and another takes the lane: the first one's word changes nothing any more."""
-    first, second = house.new_lane(ISO), house.new_lane(ISO)
-    await house.paying(3, ISO)
-    wire = house.wires[ISO]
-    taken = asyncio.Event()
-
-    async def perform(request: object, real=wire.perform):  # type: ignore[no-untyped-def]  # the port's own signature
-        if _final(request):
-            house.clock.advance(61)
-            await second.step()
-            taken.set()
-        return await real(request)
-
-    wire.perform = perform  # type: ignore[method-assign]  # a sender that sleeps in the middle
-    await first.step()
-    assert taken.is_set()
-    assert house.documents() == [("in_doubt", 1)]
-    assert await first.step() == 0
-    house.clock.advance(15 * 60)
-    await second.step()
-    assert house.documents() == [("receipted", 1)]
-
-
-async def test_a_lane_of_somebody_else_is_left_alone(house: House) -> None:
-    """While another replica holds the lease, nothing is filed, sent or collected."""
-    await house.new_lane(OWN).step()
-    await house.paying(3, OWN)
-    assert await house.step(OWN) == 0
-    assert house.documents() == []
-
-
-async def test_a_clean_hand_over(house: House) -> None:
-    """Handed over, the lane is the other's at once."""
-    first = house.new_lane(OWN)
-    await first.step()
-    await first.hand_over()
-    await house.paying(3, OWN)
-    await house.step(OWN)
-    assert house.documents() == [("sent", 1)]
-
-
-# ---------------------------------------------------------------------------------------------- what stops it
-
-
-@pytest.mark.parametrize(
-    "error", [Unverified("another host key", code=Code.CERT), Halt("the archive lies")], ids=["key", "halt"]
-)
-async def test_a_wrong_partner_or_a_broken_invariant_stops_the_lane(house: House, error: BaseException) -> None:
-    """The lane stops with a critical alert; nothing left; resumed by a person, the same bytes leave."""
-    house.wires[OWN].fail(Put, error)
-    await house.paying(3, OWN)
-    await house.step(OWN)
-    assert house.lanes() == {OWN: "stopped"}
-    assert house.documents() == [("sealed", 0)]
-    (alert,) = await house.told("alert")
-    assert (alert.severity, alert.subject) == ("critical", f"lane:{OWN}")
-    assert await house.step(OWN, 3) == 0
-    await house.ledger.resume_lane(OWN, "anna", "looked at")
-    await house.step(OWN)
-    assert house.documents() == [("sent", 1)]
-
-
-async def test_a_wrong_host_key_while_fetching_stops_it_too(house: House) -> None:
-    """Whom we cannot identify we do not listen to either."""
-    from gateway.core.route import List
-
-    house.wires[OWN].fail(List, Unverified("another host key", code=Code.CERT))
-    await house.paying(3, OWN)
-    await house.step(OWN)
-    assert house.lanes() == {OWN: "stopped"}
-    assert house.documents() == []
-
-
-async def test_the_other_lane_goes_on(house: House) -> None:
-    """One bank's stopped lane is nothing to another's."""
-    house.wires[OWN].fail(Put, Unverified("another host key"))
-    await house.paying(3, OWN)
-    await house.paying(3, ISO, "R2")
-    await house.step(OWN)
-    await house.step(ISO)
-    assert house.lanes() == {OWN: "stopped", ISO: "running"}
-    assert sorted(state for state, _ in house.documents()) == ["sealed", "sent"]
-
-
-async def test_a_stop_by_a_person(house: House) -> None:
-    """Stopped by a person, nothing new leaves, although the lease was fresh."""
-    await house.step(OWN)
-    await house.ledger.stop_lane(OWN, "the bank called", "anna")
-    await house.paying(3, OWN)
-    await house.step(OWN, 3)
-    assert house.documents() == []
 
 
 # ---------------------------------------------------------------------------------------------- what cannot be written
@@ -480,8 +335,6 @@ async def test_an_engine_that_is_away_delays_but_loses_nothing(house: House, own
 
 async def test_over_queues_a_doubt_waits_for_the_bank(make_house: MakeHouse) -> None:
     """A queue cannot be looked into: a doubt over AMQP stays one, whatever the time, until the bank speaks."""
-    from gateway.core.route import Publish
-
     house = make_house(bank(ISO, wire=WireKind.AMQP))
     house.wires[ISO].fail(Publish, TimeoutError(), after=True)
     await house.paying(3, ISO)

@@ -22,6 +22,7 @@ from gateway.core.states import (
     AttemptState,
     DocumentEvent,
     DocumentState,
+    LaneState,
     RunEvent,
     RunState,
     step,
@@ -32,7 +33,6 @@ from gateway.edge.ledger.events import emit
 from gateway.edge.ledger.intake import next_key
 from gateway.edge.ledger.schema import RUN_SPAN
 
-_RUNNING = "running"  # a lane is this or stopped
 _READY = str(AttemptState.READY)
 _BATCHED = str(step(ATTEMPT, AttemptState.READY, AttemptEvent.BATCHED))
 #: Which event of ours tells the payers of which state.
@@ -81,7 +81,7 @@ def fenced(tx: Tx, bank: str, epoch: int, *, outward: bool = False) -> None:
     state = tx.scalar(tx.locked("SELECT state FROM lane WHERE bank = :bank AND epoch = :epoch"), bank=bank, epoch=epoch)
     if state is None:
         raise Conflict(f"the lane {bank} has a newer owner than epoch {epoch}", where=bank)
-    if outward and state != _RUNNING:
+    if outward and state != LaneState.RUNNING:
         raise Conflict(f"the lane {bank} is stopped", where=bank)
 
 
