@@ -132,6 +132,10 @@ def apply(tx: Tx, application: Application, told: Told) -> Applied:
     row = _inbound(tx, application.inbound_key)
     state = InboundState(row.state)
     if state is InboundState.ARCHIVED:
+        if _applied_twin(tx, row):  # taken in twice at the same moment
+            state = step(INBOUND, state, InboundEvent.REPEATED)
+            tx.run("UPDATE inbound SET state = :state WHERE key = :key", state=str(state), key=row.key)
+            return Applied(moved={}, parked=0, quiet=0)
         state = step(INBOUND, state, InboundEvent.VERIFIED)
     if state is InboundState.VERIFIED:
         state = step(INBOUND, state, InboundEvent.STAGED)
@@ -169,6 +173,15 @@ def apply(tx: Tx, application: Application, told: Told) -> Applied:
     }
     audit.append(tx, audit.SERVICE, "inbound.applied", f"inbound:{row.bank}:{row.name}", body)
     return Applied(moved=dict(work.moved), parked=work.parked, quiet=work.quiet)
+
+
+def _applied_twin(tx: Tx, row: Any) -> bool:
+    return bool(
+        tx.scalar(
+            "SELECT 1 FROM inbound WHERE bank = :bank AND name = :name AND digest = :digest AND state = :applied",
+            bank=row.bank, name=row.name, digest=row.digest, applied=str(InboundState.APPLIED),
+        )
+    )  # fmt: skip
 
 
 class _Application:
