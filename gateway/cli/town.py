@@ -28,7 +28,7 @@ BUREAU = "佛山市社会保险基金管理局（演示）"
 #: One of each, so that the demo and the tests meet them all.
 DUPLICATE_ANSWERS = dict(zip((bank.code for bank in BANKS), DuplicateAnswer, strict=True))
 #: Above this a Document's lines would weigh more in memory than all the rest; the format would take more.
-ROWS_MAX = 20_000
+ROWS_MAX = 10_000
 
 
 class Town(msgspec.Struct, frozen=True, kw_only=True):
