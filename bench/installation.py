@@ -7,17 +7,15 @@ and the banks answer at once: what is measured is the gateway's speed, not the c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from gateway.cli import toml_text
 from gateway.cli.assembly import open_ledger
 from gateway.cli.config import Config
-from gateway.cli.config_file import File
 from gateway.cli.town import Setting, town
 from gateway.core.bank import WireKind
 from gateway.edge.bus_topology import declare
@@ -53,22 +51,13 @@ def installation(folder: Path, month: Month, *, amqp_url: str, ledger_url: str) 
         write_config(built.config, path)
         upgrade(ledger_url)
         asyncio.run(declare(amqp_url, built.config.topology()))
-        # Addresses with passwords: in the environment, never in the file.
         environment = {"SHEYIN_LEDGER_URL": ledger_url, "SHEYIN_BUS_URL": amqp_url}
         yield Installation(month=month, path=path, environment=environment, config=built.config, banks=built.banks)
 
 
 def write_config(config: Config, path: Path) -> None:
-    """The configuration as the file that ``--config`` names, without addresses."""
-    file = File(
-        gateway=msgspec.structs.replace(config.gateway, ledger="", bus="amqp://from-the-environment/"),
-        atrest=config.atrest,
-        keys=dict(config.keys.keys),
-        pins=dict(config.keys.pins),
-        payer=config.payers,
-        bank=config.banks,
-    )
-    path.write_text(toml(msgspec.to_builtins(file)), encoding="utf-8")
+    """The configuration as the file that ``--config`` names. Addresses hold passwords: they come in the environment."""
+    toml_text.write_config(config, path, ledger="", bus="amqp://from-the-environment/")
 
 
 async def introduce(ledger: SqlLedger) -> None:
@@ -90,31 +79,3 @@ async def release(ledger: SqlLedger, month: Month) -> None:
 def people(installed: Installation) -> AbstractAsyncContextManager[SqlLedger]:
     """The ledger as people's commands open it."""
     return open_ledger(installed.config, SystemClock())
-
-
-def toml(document: Mapping[str, Any]) -> str:
-    """A document of tables and lists of tables as TOML; what is deeper stands inline. None is left out."""
-    lines: list[str] = []
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            plain = {key: each for key, each in value.items() if not isinstance(each, Mapping)}
-            lines += [f"[{name}]", *_settings(plain)] if plain else []
-            for key, each in value.items():
-                if isinstance(each, Mapping):
-                    lines += [f"[{name}.{json.dumps(key)}]", *_settings(each)]
-        else:
-            for each in value:
-                lines += [f"[[{name}]]", *_settings(each)]
-    return "\n".join(lines) + "\n"
-
-
-def _settings(table: Mapping[str, Any]) -> list[str]:
-    return [f"{json.dumps(key)} = {_inline(value)}" for key, value in table.items() if value is not None]
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(_settings(value)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

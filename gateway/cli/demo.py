@@ -24,6 +24,7 @@ from cyclopts import Parameter
 from gateway.cli.assembly import Gateway, Role, open_gateway
 from gateway.cli.demo_screen import Steps, tell
 from gateway.cli.output import Exit
+from gateway.cli.toml_text import write_config
 from gateway.cli.town import Setting, Town, town
 from gateway.core import contracts
 from gateway.core.calendar import CHINA_TIME
@@ -192,6 +193,8 @@ class Story:
         banks = self.town.banks.usage()
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
+            "run_id": self.month.run_id,
+            "example": next(iter(self.month.failures)),
             "payments": self.month.header.count,
             "amount_fen": self.month.header.total,
             "first": {"paid": by_state["paid"], "failed": by_state["failed"], "by_verdict": dict(by_verdict)},
@@ -244,6 +247,7 @@ async def play(folder: Path, payments: int, say: Callable[[str, int, int], None]
     with town(folder, month, Setting()) as place:
         say("keys and banks", 1, 1)
         place.config.data_dir.mkdir(parents=True, exist_ok=True)
+        write_config(place.config, folder / "sheyin.toml")
         await asyncio.to_thread(migrate.upgrade, place.config.ledger_url())
         bus = LocalBus(place.config.topology(), clock=clock)
         async with open_gateway(place.config, clock, bus) as gateway:

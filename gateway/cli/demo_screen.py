@@ -107,7 +107,9 @@ def tell(figures: dict[str, Any], kept: Path | None) -> None:
         f"peak memory: gateway {peak['gateway']:.0f} MiB, banks {peak['banks']:.0f} MiB"
     )
     if kept is not None:
-        output.say(f"Kept in          {kept}")
+        output.say(f"Kept in          {kept}; look around with")
+        output.say(f"                 sheyin report {figures['run_id']} --config {kept}/sheyin.toml")
+        output.say(f"                 sheyin show {figures['example']} --config {kept}/sheyin.toml")
 
 
 def _bank(bank: dict[str, Any], parts: dict[str, Any]) -> tuple[str, ...]:

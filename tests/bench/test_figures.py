@@ -10,9 +10,9 @@ import pytest
 
 from bench.figures import Row, exponent, figures
 from bench.floor import STEPS, Floor
-from bench.installation import toml
 from bench.month import Played
 from bench.payer import Outcomes, WrongOutcome
+from gateway.cli.toml_text import toml
 from gateway.core.contracts import PaymentResult
 from gateway.sandbox.month import Month, generate
 
