@@ -29,6 +29,7 @@ from gateway.cli.town import Setting, Town, town
 from gateway.core import contracts
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Halt
+from gateway.core.money import spoken
 from gateway.core.ports import Message
 from gateway.core.states import RunState
 from gateway.core.topology import payer_queue
@@ -68,7 +69,7 @@ class Told:
 
 
 class Story:
-    """The month, step by step. ``say(what, done, whole)`` shows progress."""
+    """The month, step by step. The screen shows how far it is."""
 
     def __init__(
         self,
@@ -77,9 +78,16 @@ class Story:
         bus: LocalBus,
         clock: ManualClock,
         month: Month,
-        say: Callable[[str, int, int], None],
+        screen: Steps,
     ) -> None:
-        self.town, self.gateway, self.bus, self.clock, self.month, self.say = town, gateway, bus, clock, month, say
+        self.town, self.gateway, self.bus, self.clock, self.month, self.screen = (
+            town,
+            gateway,
+            bus,
+            clock,
+            month,
+            screen,
+        )
         self.ledger = gateway.ledger
         self.told = Told()
         self.marks: dict[str, float] = {}
@@ -113,7 +121,7 @@ class Story:
             while await self.bus.depth("gateway.intake") > _AHEAD_MAX:
                 await self._breathe()
             await self._send(message)
-            self.say("published and recorded", min(number * contracts.CHUNK_MAX, header.count), header.count)
+            self.screen.say("published and recorded", min(number * contracts.CHUNK_MAX, header.count), header.count)
         await self._until("accepted", header.count, lambda: self._in_state(self.month.run_id, RunState.ACCEPTED))
 
     async def _breathe(self) -> None:
@@ -128,6 +136,9 @@ class Story:
         body = await self.ledger.propose_release(_MAKER, run_id, PAYER)
         await self.ledger.approve_release(_CHECKER, run_id, PAYER)
         self.gateway.sending.ring()
+        self.screen.note(
+            f"{run_id}: {_MAKER} proposes, {_CHECKER} approves: {body['count']:,} payments, {spoken(body['minor'])}"
+        )
         return body
 
     async def _in_state(self, run_id: str, state: RunState) -> int:
@@ -152,9 +163,9 @@ class Story:
                 last, since = done, time.monotonic()
             elif time.monotonic() - since > _STALL_S:
                 raise Halt(f"nothing has moved for {_STALL_S:.0f} s while waiting for: {what}")
-            self.say(what, min(done, whole - 1), whole - 1 if what == "paid" else whole)
+            self.screen.say(what, min(done, whole - 1), whole - 1 if what == "paid" else whole)
             await asyncio.sleep(_POLL_S)
-        self.say(what, whole, whole)
+        self.screen.say(what, whole, whole)
 
     async def _second(self) -> dict[str, int]:
         """The payer orders the second payment of what can be mended; the same two people release it."""
@@ -239,19 +250,19 @@ def _by_district(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return found
 
 
-async def play(folder: Path, payments: int, say: Callable[[str, int, int], None]) -> dict[str, Any]:
+async def play(folder: Path, payments: int, screen: Steps) -> dict[str, Any]:
     """Set the town up in ``folder``, play the month, return its figures."""
     month = generate(payments)
     clock = ManualClock(START)
-    say("keys and banks", 0, 1)
+    screen.say("keys and banks", 0, 1)
     with town(folder, month, Setting()) as place:
-        say("keys and banks", 1, 1)
+        screen.say("keys and banks", 1, 1)
         place.config.data_dir.mkdir(parents=True, exist_ok=True)
         write_config(place.config, folder / "sheyin.toml")
         await asyncio.to_thread(migrate.upgrade, place.config.ledger_url())
         bus = LocalBus(place.config.topology(), clock=clock)
         async with open_gateway(place.config, clock, bus) as gateway:
-            story = Story(place, gateway, bus, clock, month, say)
+            story = Story(place, gateway, bus, clock, month, screen)
             supervisor = Supervisor()
             gateway.supervise(supervisor, Role, poll_s=_POLL_S)
             supervisor.add("payer", lambda: story.told.listen(bus))
@@ -290,7 +301,7 @@ def demo(
     folder, clean = workspace(keep)
     try:
         with Steps() as steps:
-            figures = asyncio.run(play(folder, payments, steps.say))
+            figures = asyncio.run(play(folder, payments, steps))
         if json is not None:
             json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
         tell(figures, keep)

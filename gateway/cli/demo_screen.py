@@ -54,6 +54,13 @@ class Steps:
             if ended:
                 self._ended.add(what)
 
+    def note(self, text: str) -> None:
+        """A sentence between the steps: who did what."""
+        if self._live:
+            self._bars.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
 
 def tell(figures: dict[str, Any], kept: Path | None) -> None:
     """The month on one screen."""
