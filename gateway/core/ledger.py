@@ -266,8 +266,9 @@ class Ledger(Protocol):
         """Documents of a lane in these states, oldest first."""
         ...
 
-    async def awaited(self, bank: str) -> list[OutDocument]:
-        """Sent or receipted payment Documents with lines that the bank has not told the outcome of, oldest first."""
+    async def awaited(self, bank: str) -> list[tuple[OutDocument, bool]]:
+        """Sent or receipted payment Documents with lines that the bank has not told the outcome of, oldest first; whether it said of one
+        that nobody knows."""
         ...
 
     async def pay_lines(self, document_key: int, after_line: int, most: int) -> list[PayLine]:

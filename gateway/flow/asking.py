@@ -111,7 +111,7 @@ class Asker:
         return 1
 
     async def overdue(self, epoch: int, asking: Collection[int | None]) -> int:
-        """Ask about what was delivered and then never spoken of: no receipt, or a receipt and no results.
+        """Ask about what was delivered and then never spoken of: no receipt, or a receipt and no results; or lines that nobody knows of.
 
         Only an inquiry Document asks the bank; where the format has none, people are told. The Document stays as it is: silence is no doubt,
         but the answer "not found" is one.
@@ -120,9 +120,9 @@ class Asker:
             return 0
         self._overdue_at = self._clock.monotonic() + OVERDUE_EVERY_S
         done = 0
-        for document in await self._ledger.awaited(self._bank):
+        for document, doubtful in await self._ledger.awaited(self._bank):
             within = RESULT_WITHIN_MINUTES
-            if document.state == DocumentState.SENT:
+            if doubtful or document.state == DocumentState.SENT:
                 within = self._partner.bank.agreement.not_found_window_minutes
             due_ms = document.last_sending_ms + within * 60_000
             if self._now_ms() < max(due_ms, document.inquired_ms + self._patience_ms(document)):

@@ -38,7 +38,7 @@ class Letter(NamedTuple):
 
 
 @cache
-def _desk(code: str, adapter: str, folder: Path) -> tuple[Side, Signer]:
+def _desk(code: str, adapter: str, folder: Path, sealed: bool) -> tuple[Side, Signer]:
     """A bank's format with its keys, and its key alone; both hold nothing else."""
     key, certificate = folder / f"{sign_name(code)}.key", folder / f"{sign_name(code)}.crt"
     own = Keys(sign_key=str(key), certificate=str(certificate), bureau=(str(folder / "bureau-sign.crt"),))
@@ -47,7 +47,7 @@ def _desk(code: str, adapter: str, folder: Path) -> tuple[Side, Signer]:
         adapter="iso20022" if adapter == "iso20022" else "standard_file",
         customer="C440600001",
         wire=FolderWire(directory="unused"),
-        keys=own,
+        keys=own if sealed else None,
         state="unused",
     )
     return side(config), Signer(key, certificate)
@@ -56,10 +56,10 @@ def _desk(code: str, adapter: str, folder: Path) -> tuple[Side, Signer]:
 class Counterpart:
     """One bank. ``take`` what came, then ``say`` something about it."""
 
-    def __init__(self, code: str, adapter: str, wire: FakeWire, keys: DevPki) -> None:
+    def __init__(self, code: str, adapter: str, wire: FakeWire, keys: DevPki, *, sealed: bool = True) -> None:
         self.wire = wire
         self._numbers = 0
-        self.side, self.signer = _desk(code, adapter, keys.folder)
+        self.side, self.signer = _desk(code, adapter, keys.folder, sealed)
 
     def take(self, name: str = "") -> Taken:
         """Verify, read and put aside a payment file of ours: the oldest, or the one of that name."""

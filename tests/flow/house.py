@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import shutil
 import sqlite3
@@ -203,8 +204,14 @@ class House:
         return self._lanes[code]
 
     async def step(self, code: str = OWN, times: int = 1) -> int:
-        """Some rounds of one lane; how many things were done."""
-        return sum([await self.lane(code).step() for _ in range(times)])
+        """Some rounds of one lane; how many things were done. Where it waits, the clock moves on for it."""
+        done = 0
+        for _ in range(times):
+            going = asyncio.ensure_future(self.lane(code).step())
+            while not (await asyncio.wait({going}, timeout=0.05))[0]:
+                self.clock.advance_to_next()
+            done += await going
+        return done
 
     async def tell(self) -> list[tuple[str, Any]]:
         """Relay the outbox to its end; everything that the payer has been told so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from gateway.core.bank import Agreement
@@ -151,14 +152,10 @@ async def test_an_answer_to_nobodys_question(house: House, own: Counterpart) -> 
     await house.step(OWN)
     question = own.asked()
     for reference in ("NOBODYS", question.original):
-        not_found(own, Question(**{**_fields(question), "reference": reference}))
+        not_found(own, msgspec.structs.replace(question, reference=reference))
     await house.step(OWN)
     assert house.documents() == [("in_doubt", 1)]
     assert house.inbound() == [("parked", Code.SEQ)] * 2
-
-
-def _fields(question: Question) -> dict[str, object]:
-    return {name: getattr(question, name) for name in question.__struct_fields__}
 
 
 async def test_an_answer_that_comes_after_not_found(house: House, own: Counterpart) -> None:

@@ -28,7 +28,7 @@ from gateway.core.states import (
     step,
 )
 from gateway.edge.ledger import audit, control, private
-from gateway.edge.ledger.engine import Tx
+from gateway.edge.ledger.engine import Tx, keys_of
 from gateway.edge.ledger.events import emit
 from gateway.edge.ledger.intake import next_key
 from gateway.edge.ledger.schema import RUN_SPAN
@@ -292,23 +292,24 @@ def documents(tx: Tx, bank: str, states: Sequence[str]) -> list[OutDocument]:
     return [_document(row) for row in tx.rows(query, bank=bank)]
 
 
-def awaited(tx: Tx, bank: str) -> list[OutDocument]:
-    """Payment Documents that the bank has by our knowledge, with lines whose outcome it has not told. Oldest first."""
-    found: set[int] = set()
+def awaited(tx: Tx, bank: str) -> list[tuple[OutDocument, bool]]:
+    """Payment Documents that the bank has by our knowledge, with lines whose outcome it has not told; oldest first.
+
+    The second: whether the bank itself said of one of them that nobody knows.
+    """
+    found: dict[int, bool] = {}
     for row in tx.rows(
         "SELECT DISTINCT run_key FROM control WHERE view = 'own' AND bank = :bank AND part IN ('batched', 'unknown') AND count <> 0",
         bank=bank,
     ):
-        found.update(
-            r.document_key
-            for r in tx.rows(
-                "SELECT DISTINCT document_key FROM attempt WHERE key BETWEEN :low AND :high AND state IN ('batched', 'unknown')",
-                low=row.run_key * RUN_SPAN,
-                high=(row.run_key + 1) * RUN_SPAN - 1,
-            )
-        )
+        for waiting in tx.rows(
+            "SELECT document_key, MAX(CASE WHEN state = 'unknown' THEN 1 ELSE 0 END) AS doubtful FROM attempt "
+            f"WHERE {keys_of(':run', 'key')} AND state IN ('batched', 'unknown') GROUP BY document_key",
+            run=row.run_key,
+        ):
+            found[waiting.document_key] = bool(waiting.doubtful) or found.get(waiting.document_key, False)
     there = documents(tx, bank, [DocumentState.SENT, DocumentState.RECEIPTED]) if found else []
-    return [document for document in there if document.key in found]
+    return [(document, found[document.key]) for document in there if document.key in found]
 
 
 def document_by_reference(tx: Tx, bank: str, reference: str) -> OutDocument | None:
