@@ -15,6 +15,7 @@ from gateway.edge.crypto.pki import DevPki, make
 from gateway.edge.ledger import migrate
 from tests.flow.counterpart import Counterpart
 from tests.flow.house import ISO, OWN, House, bank, people
+from tests.flow.scene import Scene, standing
 
 MakeHouse = Callable[..., House]
 MEMORY = Path("/dev/shm")
@@ -75,3 +76,21 @@ def own(house: House, keys: DevPki) -> Counterpart:
 def iso(house: House, keys: DevPki) -> Counterpart:
     """The bank that speaks ISO 20022."""
     return Counterpart(ISO, "iso20022", house.wires[ISO], keys)
+
+
+@pytest.fixture(params=[ISO, OWN])
+async def scene(request: pytest.FixtureRequest, house: House, keys: DevPki) -> Scene:
+    """Four payments at a bank of each format."""
+    return await standing(house, keys, request.param)
+
+
+@pytest.fixture
+async def own_scene(house: House, keys: DevPki) -> Scene:
+    """Four payments at the bank of the standard file."""
+    return await standing(house, keys, OWN)
+
+
+@pytest.fixture
+async def iso_scene(house: House, keys: DevPki) -> Scene:
+    """Four payments at the bank of ISO 20022."""
+    return await standing(house, keys, ISO)
