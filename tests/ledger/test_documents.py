@@ -253,9 +253,9 @@ async def test_a_cursor_is_durable(story: Story) -> None:
 async def test_awaited_documents(story: Story) -> None:
     """Sent Documents with a line that has no word yet are awaited; told to the last line they are not."""
     document = await brought(story, D.SENT)
-    assert [d.key for d in await story.ledger.awaited(NORTH)] == [document.key]
+    assert [d.key for d, _ in await story.ledger.awaited(NORTH)] == [document.key]
     await story.answer(document, Word("A", Outcome.PAID))
-    assert [d.key for d in await story.ledger.awaited(NORTH)] == [document.key]
+    assert [d.key for d, _ in await story.ledger.awaited(NORTH)] == [document.key]
     await story.answer(document, Word("B", Outcome.FAILED))
     assert await story.ledger.awaited(NORTH) == []
 
