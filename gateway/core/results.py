@@ -38,6 +38,8 @@ _ABSENT = -1
 _SILENT = (Outcome.PENDING, Outcome.NONE)
 #: What says that money may have moved.
 _MOVED = (Outcome.PAID, Outcome.UNKNOWN, Outcome.RETURNED)
+#: What says that it did not.
+_DENIED = (Outcome.FAILED, Outcome.REFUSED)
 #: Not at the bank now: to hear that it is not paid is no news.
 _AT_HOME = (AttemptState.NEW, AttemptState.READY, AttemptState.HELD)
 _encode = msgspec.json.Encoder().encode
@@ -224,7 +226,9 @@ def weigh(
             weighed.parking.append(_foreign(line, mine))
             continue
         if line.key in disputed:
-            weighed.parking.append(Parking(line, Code.CONFLICT, "one Document tells different things of it", mine))
+            weighed.parking.append(
+                Parking(line, Code.CONFLICT, "one Document tells different things of it", mine, contradicts=True)
+            )
             continue
         if line.key in seen:
             quiet += 1
@@ -232,8 +236,8 @@ def weigh(
         if line.word.outcome not in _SILENT:
             seen.add(line.key)
         fault = _fault(told, line, mine)
-        if fault:
-            weighed.parking.append(fault)
+        if fault:  # whatever is wrong with it, unless it denies the payment money may have moved
+            weighed.parking.append(fault._replace(contradicts=line.word.outcome not in _DENIED))
             continue
         applying = _apply(line, mine)
         if isinstance(applying, Parking):

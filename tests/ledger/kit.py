@@ -48,7 +48,7 @@ class Event(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What a bank tells of one line; ``ref`` is an instruction's id (its latest try) or the reference itself."""
+    """What a bank tells of one line; ``ref`` is an instruction's id (its latest try; ``A#1`` its first) or the reference itself."""
 
     ref: str | int
     outcome: Outcome
@@ -155,11 +155,12 @@ class Story:
         return {row.id: row.state for row in found}
 
     async def key(self, id_: str, payer: str = PAYER) -> int:
-        """Key of the latest try: the reference that a bank tells."""
+        """Key of the latest try, or of the second with ``A#2``: the reference that a bank tells."""
+        id_, _, try_no = id_.partition("#")
         found = await self.rows(
             "SELECT a.key FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key "
-            "WHERE i.id = :id AND i.payer = :payer AND NOT i.rejected ORDER BY a.try_no DESC",
-            id=id_, payer=payer,
+            "WHERE i.id = :id AND i.payer = :payer AND NOT i.rejected AND (:no = 0 OR a.try_no = :no) ORDER BY a.try_no DESC",
+            id=id_, payer=payer, no=int(try_no or 0),
         )  # fmt: skip
         return int(found[0].key)
 

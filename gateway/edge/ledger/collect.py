@@ -8,29 +8,25 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.bank import DocKind
 from gateway.core.contracts import CHUNK_MAX, NameMismatch, PaymentResult, PaymentResults
 from gateway.core.errors import Conflict, Halt
 from gateway.core.ledger import Application, Applied, InDocument, Recorded
 from gateway.core.results import Applying, Known, Parking, Told, weigh
 from gateway.core.states import (
     CASE,
-    DOCUMENT,
     INBOUND,
-    AttemptEvent,
     AttemptState,
     CaseEvent,
     CaseState,
     DocumentEvent,
-    DocumentState,
     InboundEvent,
     InboundState,
     step,
 )
 from gateway.core.verdicts import MEANINGS, Verdict
-from gateway.edge.ledger import audit, control, lanes
+from gateway.edge.ledger import audit, control, doubt, lanes
 from gateway.edge.ledger.bulk import stage
-from gateway.edge.ledger.engine import Tx, tries_of
+from gateway.edge.ledger.engine import Tx
 from gateway.edge.ledger.events import emit, pages
 
 _PAGE = 5_000
@@ -307,7 +303,7 @@ class _Application:
             now=self.tx.now_ms,
         )
         if known and parking.contradicts:
-            hold_unsent(self.tx, known, parking.what)
+            doubt.hold_unsent(self.tx, known, parking.what)
 
     def finish(self) -> None:
         """Controls, and what the whole Document's word does to our Document."""
@@ -319,7 +315,7 @@ class _Application:
         if told:
             self.tx.run("UPDATE document SET told = told + :told WHERE key = :key", told=told, key=document.key)
         if self.application.document_event:
-            _document_word(self.tx, document.key, DocumentEvent(self.application.document_event), self.application)
+            doubt.document_word(self.tx, document.key, DocumentEvent(self.application.document_event), self.application)
 
 
 def known_attempts(tx: Tx, bank: str, keys: list[int]) -> dict[int, Known]:
@@ -376,73 +372,3 @@ def open_case(tx: Tx, instruction_key: int, attempt_key: int, verdict: Verdict) 
         move=str(MEANINGS[verdict].move),
         now=tx.now_ms,
     )
-
-
-def hold_unsent(tx: Tx, known: Known, what: str) -> None:
-    """A contradiction about one Instruction: nothing more of it may leave until a person has looked, this very try included."""
-    tries = tx.rows(
-        f"SELECT a.key, a.state, a.document_key FROM attempt AS a WHERE {tries_of(':key')}",
-        key=known.instruction_key,
-    )
-    for attempt in tries:
-        if attempt.state == AttemptState.BATCHED:
-            document = lanes.one(tx, attempt.document_key, lock=True)
-            if (
-                document.state in (DocumentState.OPEN, DocumentState.SEALED)
-                and not document.sendings
-                and not document.exported
-            ):
-                lanes.void_document(tx, document, "one of its payments is contradicted: filed again without it")
-        if tx.scalar("SELECT state FROM attempt WHERE key = :key", key=attempt.key) in (
-            AttemptState.NEW,
-            AttemptState.READY,
-            AttemptState.HELD,
-        ):
-            add_hold(tx, attempt.key, "CONTRADICTION", what)
-
-
-def add_hold(tx: Tx, attempt_key: int, reason: str, what: str) -> None:
-    """One more reason why an Attempt may not go yet."""
-    tx.run(
-        "INSERT INTO hold (attempt_key, reason, what, opened_ms) VALUES (:key, :reason, :what, :now)",
-        key=attempt_key,
-        reason=reason,
-        what=what[:500],
-        now=tx.now_ms,
-    )
-    # A refused Document stays named on what was freed from it: only the one that waits in a Document now is left alone.
-    control.move(tx, AttemptEvent.DOUBTED, "a.key = :key AND a.state <> 'batched'", key=attempt_key)
-
-
-def _document_word(tx: Tx, document_key: int, event: DocumentEvent, application: Application) -> None:
-    """What the bank's word on the whole Document does to it and to its lines that have no word of their own."""
-    document = lanes.one(tx, document_key)
-    if event is DocumentEvent.REFUSED:
-        paid = tx.scalar(
-            "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'returned')", key=document.key
-        )
-        if document.sendings != 1 or paid:  # it left more than once, or part of it is booked: a refusal proves nothing
-            event = DocumentEvent.DOUBTED
-    if event not in DOCUMENT[DocumentState(document.state)]:
-        return
-    lanes.move_document(tx, document, event, code=application.document_code, what=application.document_what)
-    audit.append(
-        tx,
-        audit.SERVICE,
-        f"document.{event}",
-        f"document:{document.reference}",
-        {"code": application.document_code, "by": application.seal_by},
-    )
-    if document.kind is not DocKind.PAYMENT:
-        return
-    if event is DocumentEvent.REFUSED:
-        keys = "SELECT key FROM attempt WHERE document_key = :document AND state = 'batched'"
-        tx.run(
-            f"INSERT INTO hold (attempt_key, reason, what, opened_ms) SELECT key, 'DOCUMENT_REFUSED', :what, :now FROM ({keys}) AS k",
-            document=document.key,
-            what=f"{document.reference}: {application.document_code} {application.document_what}"[:500],
-            now=tx.now_ms,
-        )
-        control.move(tx, AttemptEvent.DOCUMENT_REFUSED, "a.document_key = :document", document=document.key)
-    elif event is DocumentEvent.DOUBTED:
-        control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)

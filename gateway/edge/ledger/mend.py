@@ -10,7 +10,7 @@ from gateway.core.contracts import Correction, InstructionNotice, InstructionRep
 from gateway.core.errors import Code, Conflict
 from gateway.core.ledger import Meta, Recorded
 from gateway.core.states import CASE, AttemptEvent, AttemptState, CaseEvent, CaseState, DocumentState, step
-from gateway.edge.ledger import actors, audit, collect, control, lanes, private
+from gateway.edge.ledger import actors, audit, control, doubt, lanes, private
 from gateway.edge.ledger.engine import Tx, tries_of
 from gateway.edge.ledger.events import notices
 from gateway.edge.ledger.intake import gathering_run, lot_keys, next_key, seen
@@ -107,7 +107,7 @@ def set_aside(tx: Tx, document_key: int, epoch: int, faults: Sequence[tuple[int,
     lanes.void_document(tx, document, f"{len(faults)} of its lines cannot be written: filed again without them")
     for line, code, what in faults:
         row = found[line]
-        collect.add_hold(tx, row.key, code, what)
+        doubt.add_hold(tx, row.key, code, what)
         notices(
             tx,
             row.payer,
@@ -144,8 +144,7 @@ def _refusal(
     if attempt.state not in (AttemptState.FAILED, AttemptState.REFUSED, AttemptState.RETURNED):
         return Code.POLICY, f"the last try is {attempt.state}: only a failed, refused or returned payment is paid again"
     bank = tx.scalar("SELECT bank FROM lot WHERE key = :key", key=attempt.lot_key)
-    open_ = open_set(tx, attempt.document_key)
-    if open_:
+    if open_ := _open_sets(tx, attempt.instruction_key):
         return Code.POLICY, open_
     told = tx.scalar(
         "SELECT n.applied_ms FROM attempt AS a JOIN inbound AS n ON n.key = a.result_key WHERE a.key = :key",
@@ -177,6 +176,17 @@ def _correction_fault(tx: Tx, correction: Correction | None, banks: Collection[s
     return None
 
 
+def _open_sets(tx: Tx, instruction_key: int) -> str:
+    """Why the result set of any of its tries is not closed: a word on the first that came late also stands against the third."""
+    tries = tx.rows(f"SELECT a.key, a.document_key FROM attempt AS a WHERE {tries_of(':key')}", key=instruction_key)
+    for document_key in {row.document_key for row in tries}:
+        if open_ := open_set(tx, document_key):
+            return open_
+    listed = ", ".join(str(row.key) for row in tries)
+    spoken = tx.scalar(f"SELECT COUNT(*) FROM parked WHERE attempt_key IN ({listed}) AND closed_ms IS NULL")
+    return "a parked line speaks of it" if spoken else ""
+
+
 def open_set(tx: Tx, document_key: int | None) -> str:
     """Why the result set of a Document is not closed yet, or empty: every line must be told, and none of them parked."""
     if document_key is None:
@@ -205,7 +215,7 @@ def _second_try(tx: Tx, meta: Meta, message: InstructionRepay, first: Any) -> No
     key = run.key * RUN_SPAN + next_key(tx, f"ordinal:{run.key}")
     tx.run(
         "INSERT INTO attempt (key, instruction_key, lot_key, try_no, state, amount, told) VALUES (:key, :instruction, :lot, :try_no, :state, "
-        ":amount, (SELECT SUM(a.told) FROM attempt AS a WHERE " + tries_of(":instruction") + "))",
+        ":amount, (SELECT MAX(a.told) FROM attempt AS a WHERE " + tries_of(":instruction") + "))",
         key=key, instruction=first.instruction_key, lot=lot, try_no=first.try_no + 1, state=str(AttemptState.NEW), amount=first.amount,
     )  # fmt: skip
     _keep_correction(tx, key, message.correction)

@@ -125,6 +125,9 @@ def approve_held_run(tx: Tx, actor: str, run_id: str, payer: str = "") -> str:
 
 
 def _held_attempts(tx: Tx, run: Any, reason: str) -> list[Any]:
+    """Open Holds of a Run. Raises Conflict for a closed one: nobody would send what is freed there."""
+    if run.state == RunState.CLOSED:
+        raise Conflict(f"{run.run_id} is closed: its held payments are withdrawn and ordered again", where=run.run_id)
     return tx.rows(
         "SELECT h.key, h.attempt_key, h.reason, i.id FROM hold AS h JOIN attempt AS a ON a.key = h.attempt_key "
         "JOIN lot AS l ON l.key = a.lot_key JOIN instruction AS i ON i.key = a.instruction_key "
