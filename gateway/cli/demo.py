@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from gateway.cli.assembly import Gateway, Role, open_gateway
 from gateway.cli.demo_screen import Steps, tell
@@ -277,7 +277,11 @@ async def play(folder: Path, payments: int, screen: Steps) -> dict[str, Any]:
 def demo(
     *,
     payments: Annotated[
-        int, Parameter(help="How many payments the month has; failures scale in proportion.")
+        int,
+        Parameter(
+            help="How many payments the month has; failures scale in proportion.",
+            validator=validators.Number(gte=3, lte=4_000_000),
+        ),
     ] = MONTH_PAYMENTS,
     json: Annotated[Path | None, Parameter(help="Write the figures to this file.")] = None,
     keep: Annotated[
