@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import structlog
 
+from gateway.codec.text import name_fault
 from gateway.core import contracts
 from gateway.core.calendar import CHINA_TIME, next_slot
 from gateway.core.contracts import (
@@ -30,8 +31,6 @@ from gateway.flow.bell import Bell
 log = structlog.get_logger(__name__)
 
 QUEUE = "gateway.intake"
-#: A pay date further away than this is a slip of the pen.
-_PAY_DATE_DAYS_MAX = 366
 _UPKEEP_S = 60
 _REFUSALS = {
     Recorded.CONFLICT: (Code.CONFLICT, "the same id with other content: the first stands"),
@@ -94,6 +93,7 @@ class Intake:
             raise Malformed("the envelope's id is not the message_id", code=Code.FORMAT, where="id")
         meta = Meta(found.source, found.id, sha256(message.body).digest())
         try:
+            self._check_time(found.time)
             recorded = await self._dispatch(found, meta, message.body)
             if recorded in _REFUSALS:
                 code, what = _REFUSALS[recorded]
@@ -118,13 +118,14 @@ class Intake:
             case InstructionWithdraw():
                 return await self._ledger.withdraw(meta, value.instruction_id, value.reason)
             case InstructionRepay():
+                _check_name(value)
                 minutes = {code: partner.bank.agreement.fail_final_minutes for code, partner in self._partners.items()}
                 return await self._ledger.repay(meta, value, minutes)
         raise Malformed(f"no message is called {found.type}", code=Code.SCHEMA)
 
     async def _chunk(self, found: Envelope, meta: Meta, body: bytes) -> Recorded:
         data = bytes(found.data)
-        read = reading.chunk(data, self._partners, self._today().strftime("%Y%m%d"))
+        read = reading.chunk(data, self._partners, self._today())
         chunk = Chunk(read.run_id, read.no, sha256(data).digest(), read.lines, read.bad)
         for _ in range(2):
             recorded = await self._ledger.record_chunk(meta, chunk)
@@ -142,8 +143,13 @@ class Intake:
             raise Refused(f"{header.count} lines do not fit {header.chunks} chunks", code=Code.TOTALS, where="chunks")
         self._check_date(header.pay_date)
 
+    def _check_time(self, time: dt.datetime | None) -> None:
+        """A message of another year is old, replayed, or of a clock that is wrong: kept for a person (A25)."""
+        if time is not None and abs((time.date() - self._today()).days) > reading.FAR_DAYS:
+            raise Refused(f"the message says it is of {time:%Y-%m-%d}", code=Code.POLICY, where="time")
+
     def _check_date(self, day: dt.date) -> None:
-        if abs((day - self._today()).days) > _PAY_DATE_DAYS_MAX:
+        if abs((day - self._today()).days) > reading.FAR_DAYS:
             raise Refused(f"pay date {day} is more than a year away", code=Code.POLICY, where="pay_date")
 
     async def _single(self, meta: Meta, value: InstructionSubmitted) -> Recorded:
@@ -151,7 +157,7 @@ class Intake:
         today = self._today()
         lines: list[Line] = []
         bad: list[BadLine] = []
-        checker = reading.Checker(self._partners, today.strftime("%Y%m%d"))
+        checker = reading.Checker(self._partners, today)
         checker.line(1, value.instruction, reading.single(value.instruction, meta.payer), lines, bad)
         if not lines:
             raise Refused(bad[0].what, code=Code(bad[0].code), where=bad[0].where)
@@ -180,10 +186,13 @@ class Intake:
         return done
 
     async def _early(self, payer: str, message_id: str, body: bytes) -> int:
-        """A chunk that came before its header; if it cannot be read now, it could not have been then."""
-        message = Message(message_id=message_id, body=body)
-        found = reading.envelope(message)
-        await self._chunk(found, Meta(payer, message_id, sha256(body).digest()), body)
+        """A chunk that came before its header; what is wrong with it only now that the header is here is told like any refusal."""
+        found = reading.envelope(Message(message_id=message_id, body=body))
+        meta = Meta(payer, message_id, sha256(body).digest())
+        recorded = await self._chunk(found, meta, body)
+        if recorded in _REFUSALS:
+            code, what = _REFUSALS[recorded]
+            await self._tell(meta, found, Refused(what, code=code, where=found.type))
         return 1
 
     def windows(self, run: CompleteRun) -> list[Window]:
@@ -227,3 +236,10 @@ class Intake:
             heard = self._bell.rung
             if not await self.step():
                 await self._bell.wait(heard, 1)
+
+
+def _check_name(order: InstructionRepay) -> None:
+    """A corrected name is held to what any name is held to: nobody would look at it again before it leaves."""
+    name = order.correction.name if order.correction else None
+    if name is not None and (fault := name_fault(name)):
+        raise Refused(f"the corrected name {fault}", code=Code.NAME, where="correction.name")

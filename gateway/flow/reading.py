@@ -5,6 +5,7 @@ The fast path decodes a chunk in one call. Only when that fails is each line tri
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Callable
@@ -13,19 +14,26 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.codec.text import name_fault
+from gateway.codec.text import UTF_8, name_fault, unencodable, width
 from gateway.core import contracts
 from gateway.core.contracts import CHUNK_MAX, Envelope, IdType, Instruction, Party, RunChunk
 from gateway.core.errors import Code, Malformed, Refused
 from gateway.core.ids import id_fault, luhn_ok
 from gateway.core.ledger import BadLine, Line
 from gateway.core.money import RUN_MINOR_MAX
-from gateway.core.partner import Partner, Partners
+from gateway.core.partner import Partners
 from gateway.core.ports import Message
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 CONTENT_TYPES = ("application/cloudevents+json", "application/cloudevents+json; charset=utf-8")
+#: A time of a message or a pay date further away than this is a slip of the pen.
+FAR_DAYS = 366
+#: What a message must not bring along: intake reads plain bytes, and answers nobody but the payer's own queue (A12, A24).
+_REFUSED_HEADERS = ("content-encoding", "reply-to")
 _CARD = re.compile(r"[0-9]{16,19}", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f]")
+_NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
+_BYTES_PER_CHAR_MAX = 4
 _DIGEST_BYTES = 16
 _envelope = msgspec.json.Decoder(Envelope)
 _instruction = msgspec.json.Decoder(Instruction)
@@ -35,7 +43,7 @@ _data: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-class _LooseChunk(msgspec.Struct):
+class _LooseChunk(msgspec.Struct, forbid_unknown_fields=True):
     run_id: contracts.Id
     chunk: int
     instructions: list[msgspec.Raw]
@@ -45,22 +53,44 @@ _loose = msgspec.json.Decoder(_LooseChunk)
 
 
 def envelope(message: Message) -> Envelope:
-    """The envelope of a message. Raises Malformed: SIZE, FORMAT, SCHEMA (other version or type); Refused POLICY for its content type."""
+    """The envelope of a message.
+
+    Raises Malformed: SIZE, FORMAT, SCHEMA (other version or type), RANGE; Refused POLICY for its content type, encoding or reply-to.
+    """
     body = message.body
     if len(body) > BODY_BYTES_MAX:
         raise Malformed(f"a message of {len(body)} bytes is above {BODY_BYTES_MAX}", code=Code.SIZE)
-    if not message.message_id or len(message.message_id.encode()) > 255:
-        raise Malformed("a message needs a message_id of 1 to 255 bytes", code=Code.FORMAT)
+    if not 1 <= len(message.message_id.encode(UTF_8, "surrogatepass")) <= 255 or _CONTROL.search(message.message_id):
+        raise Malformed("a message needs a message_id of 1 to 255 bytes, without control characters", code=Code.FORMAT)
     if message.content_type.lower() not in CONTENT_TYPES:
         raise Refused(
             f"content type {message.content_type[:80]!r} is not application/cloudevents+json", code=Code.POLICY
         )
+    for name in message.headers:
+        if name.lower() in _REFUSED_HEADERS:
+            raise Refused(f"a message with {name.lower()} is not taken", code=Code.POLICY, where=name.lower())
     found: Envelope = _decoded(_envelope, body, "envelope")
+    data = bytes(found.data)
+    at = body.find(data)
+    _refuse_repeated_keys(
+        body[:at] + b"0" + body[at + len(data) :]
+    )  # of the envelope alone: the data has its own check
     if found.type not in contracts.INBOUND:
         raise Malformed(f"no message is called {found.type[:64]!r}", code=Code.SCHEMA, where="type")
     if found.dataschema not in ("", contracts.dataschema(found.type)):
         raise Malformed(f"version {found.dataschema[:80]!r} is not spoken here", code=Code.SCHEMA, where="dataschema")
+    if found.time is not None and found.time.tzinfo is None:
+        raise Malformed("the time has no offset from UTC", code=Code.SCHEMA, where="time")
     return found
+
+
+def _without(body: bytes, part: bytes) -> bytes:
+    """The message with a 0 in the place of its data. (A search for so long a text would cost more than reading it.)"""
+    start = part[:32]
+    at = body.find(start)
+    while not body.startswith(part, at):
+        at = body.find(start, at + 1)
+    return body[:at] + b"0" + body[at + len(part) :]
 
 
 def _decoded(decoder: Any, body: bytes | msgspec.Raw, where: str) -> Any:
@@ -69,11 +99,14 @@ def _decoded(decoder: Any, body: bytes | msgspec.Raw, where: str) -> Any:
     except msgspec.ValidationError as error:
         raise Malformed(str(error)[:300], code=_code(str(error)), where=where) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"not JSON that can be read: {str(error)[:200]}", code=Code.FORMAT, where=where) from None
+        code = Code.RANGE if _NO_NUMBER.search(bytes(body)) else Code.FORMAT
+        raise Malformed(f"not JSON that can be read: {str(error)[:200]}", code=code, where=where) from None
 
 
 def _code(text: str) -> Code:
-    """A number outside its bounds is RANGE; anything else that breaks a type is SCHEMA."""
+    """A number outside its bounds is RANGE, one that no machine holds FORMAT; anything else that breaks a type is SCHEMA."""
+    if text.startswith("Integer value out of range"):
+        return Code.FORMAT
     return (
         Code.RANGE
         if "Expected `int` <=" in text or "Expected `int` >=" in text or "out of range" in text
@@ -82,9 +115,12 @@ def _code(text: str) -> Code:
 
 
 def data(found: Envelope) -> Any:
-    """The message's own type. Raises Malformed: SCHEMA, RANGE, FORMAT (also for a JSON key given twice)."""
+    """The message's own type. Raises Malformed: SCHEMA, RANGE, FORMAT (also for a JSON key given twice), CHARSET (U+0000)."""
     value = _decoded(_data[found.type], found.data, found.type)
-    refuse_repeated_keys(bytes(found.data), _encode(value).count(b'"'))
+    body = bytes(found.data)
+    refuse_repeated_keys(body, _encode(value).count(b'"'))
+    if b"\\u0000" in body and found.type != "instruction.submitted":  # an instruction's own check names the field
+        raise Malformed("a text holds U+0000", code=Code.CHARSET, where=found.type)
     return value
 
 
@@ -94,16 +130,24 @@ def refuse_repeated_keys(body: bytes, quotes: int) -> None:
     ``quotes`` is the number of quotation marks in our own encoding of what was decoded. Equal numbers and no ``\\u`` escape prove that no key
     was dropped, at a fiftieth of the cost of the full check; defaults written out, or escapes, only cost the full check.
     """
-    if body.count(b'"') == quotes and b"\\u" not in body:
-        return
+    if body.count(b'"') != quotes or b"\\u" in body:
+        _refuse_repeated_keys(body)
 
+
+def _refuse_repeated_keys(body: bytes) -> None:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
         if len(keys) != len(pairs):
             raise Malformed("a JSON key stands twice in one object", code=Code.FORMAT)
         return keys
 
-    json.loads(body, object_pairs_hook=unique)
+    try:
+        json.loads(body, object_pairs_hook=unique)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # what our decoder skips unread: text that is no text, a number of 5,000 digits
+        raise Malformed(f"not JSON that can be read: {str(error)[:200]}", code=Code.FORMAT) from None
 
 
 # ---------------------------------------------------------------------------------------------------------------- chunks
@@ -118,13 +162,13 @@ class Reading(NamedTuple):
     bad: list[BadLine]
 
 
-def chunk(body: bytes, partners: Partners, today: str) -> Reading:
+def chunk(body: bytes, partners: Partners, today: dt.date) -> Reading:
     """Lines and bad lines of ``run.chunk`` data. Raises Malformed where not even the chunk can be told from its lines."""
     try:
         found: RunChunk = _data["run.chunk"].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _loosely(body, partners, today)
-    check = Checker(partners, today)
+    check = Checker(partners, today, escapes=b"\\" in body)
     lines: list[Line] = []
     bad: list[BadLine] = []
     base = (found.chunk - 1) * CHUNK_MAX
@@ -139,7 +183,7 @@ def chunk(body: bytes, partners: Partners, today: str) -> Reading:
     return Reading(found.run_id, found.chunk, lines, bad)
 
 
-def _loosely(body: bytes, partners: Partners, today: str) -> Reading:
+def _loosely(body: bytes, partners: Partners, today: dt.date) -> Reading:
     """Line by line: slow, for chunks with something wrong in them."""
     found: _LooseChunk = _decoded(_loose, body, "run.chunk")
     if not 1 <= found.chunk <= contracts.CHUNKS_MAX or not 1 <= len(found.instructions) <= CHUNK_MAX:
@@ -148,6 +192,7 @@ def _loosely(body: bytes, partners: Partners, today: str) -> Reading:
             code=Code.RANGE,
             where="run.chunk",
         )
+    _refuse_repeated_outside(body, found)
     check = Checker(partners, today)
     lines: list[Line] = []
     bad: list[BadLine] = []
@@ -162,6 +207,13 @@ def _loosely(body: bytes, partners: Partners, today: str) -> Reading:
             continue
         check.line(ordinal, instruction, _digest(found.run_id.encode() + b"\0", encoded), lines, bad)
     return Reading(found.run_id, found.chunk, lines, bad)
+
+
+def _refuse_repeated_outside(body: bytes, found: _LooseChunk) -> None:
+    """The chunk's own keys; its lines have a check of their own. Raises Malformed FORMAT."""
+    first, last = bytes(found.instructions[0]), bytes(found.instructions[-1])
+    start, end = body.find(first), body.rfind(last) + len(last)
+    _refuse_repeated_keys(body[:start] + b"0" + body[end:])
 
 
 def _told(raw: bytes) -> tuple[str, int]:
@@ -199,13 +251,30 @@ def single(instruction: Instruction, source: str) -> bytes:
     return _digest(source.encode() + b"\0", _encode(instruction))
 
 
+class _Known(NamedTuple):
+    """What a line is compared with, of one bank."""
+
+    encodable: Callable[[str], str]
+    charset: str
+    payment_minor_max: int
+    debit_accounts: frozenset[str]
+    account_max: int
+    name_max: int
+    purpose_max: int
+    name_sure: int  # so many characters surely fit
+    purpose_sure: int
+
+
 class Checker:
     """What one line must hold beyond its types. Doubts hold the line for a person; faults refuse it."""
 
-    def __init__(self, partners: Partners, today: str) -> None:
+    def __init__(self, partners: Partners, today: dt.date, *, escapes: bool = True) -> None:
+        """``escapes`` False: the message holds no backslash, so no text of it can hold a control character."""
         self._partners = partners
-        self._today = today
-        self._known: dict[str, tuple[Partner, Callable[[str], str], int, frozenset[str]]] = {}
+        self._today = today.strftime("%Y%m%d")
+        self._first, self._last = today - dt.timedelta(FAR_DAYS), today + dt.timedelta(FAR_DAYS)
+        self._escapes = escapes
+        self._known: dict[str, _Known] = {}
 
     def line(self, ordinal: int, i: Instruction, digest: bytes, lines: list[Line], bad: list[BadLine]) -> None:
         """Append to ``lines`` or ``bad``; a warning goes to both."""
@@ -213,19 +282,14 @@ class Checker:
         if known is None:
             bad.append(_bad(ordinal, i, Code.POLICY, "bank", f"no bank is called {i.bank}"))
             return
-        _, encodable, amount_max, debit_accounts = known
-        if i.amount > amount_max:
-            bad.append(_bad(ordinal, i, Code.RANGE, "amount", f"{i.amount} fen is above the bank's {amount_max}"))
-            return
-        if i.debit_account and debit_accounts and i.debit_account not in debit_accounts:
-            bad.append(_bad(ordinal, i, Code.POLICY, "debit_account", "not one of our accounts at that bank"))
-            return
-        if i.alternative and i.alternative.bank not in self._partners:
-            bad.append(_bad(ordinal, i, Code.POLICY, "alternative.bank", f"no bank is called {i.alternative.bank}"))
-            return
         payee = i.payee or i.person
+        fault = self._fault(i, payee, known)
+        if fault:
+            bad.append(_bad(ordinal, i, *fault))
+            return
+        encodable = known.encodable
         doubt = ""
-        if name_fault(payee.name):
+        if name_fault(payee.name) or (i.payee and name_fault(i.person.name)):
             doubt = Code.NAME
         elif encodable(payee.name) or encodable(i.purpose):
             doubt = Code.CHARSET
@@ -239,16 +303,62 @@ class Checker:
             )
         lines.append(Line(ordinal, i, digest, doubt))
 
+    def _fault(self, i: Instruction, payee: Party, known: _Known) -> tuple[Code, str, str] | None:
+        """Why the line cannot be taken at all: (code, where, what)."""
+        if i.amount > known.payment_minor_max:
+            return Code.RANGE, "amount", f"{i.amount} fen is above the bank's {known.payment_minor_max}"
+        if i.debit_account and known.debit_accounts and i.debit_account not in known.debit_accounts:
+            return Code.POLICY, "debit_account", "not one of our accounts at that bank"
+        if i.alternative and i.alternative.bank not in self._partners:
+            return Code.POLICY, "alternative.bank", f"no bank is called {i.alternative.bank}"
+        if i.pay_date and not self._first <= i.pay_date <= self._last:
+            return Code.POLICY, "pay_date", f"pay date {i.pay_date} is more than a year away"
+        if self._escapes and any(_CONTROL.search(text) for text in (payee.name, i.person.name, i.purpose)):
+            return Code.NAME, "name", "a name or purpose holds a control character"
+        if (
+            len(payee.name) > known.name_sure
+            or len(i.purpose) > known.purpose_sure
+            or len(i.account) > known.account_max
+        ):
+            return _too_long(i, payee, known)
+        return None
+
     def _id(self, party: Party) -> str:
         return id_fault(IdType(party.id_type), party.id_number, latest_birth=self._today)
 
-    def _look_up(self, bank: str) -> tuple[Partner, Callable[[str], str], int, frozenset[str]] | None:
+    def _look_up(self, bank: str) -> _Known | None:
         partner = self._partners.get(bank)
         if partner is None:
             return None
-        accounts = frozenset(partner.bank.debit_accounts.values())
-        self._known[bank] = (partner, partner.adapter.encodable, partner.limits.payment_minor_max, accounts)
+        limits, adapter = partner.limits, partner.adapter
+        self._known[bank] = _Known(
+            adapter.encodable,
+            adapter.charset,
+            limits.payment_minor_max,
+            frozenset(partner.bank.debit_accounts.values()),
+            limits.account_chars_max,
+            limits.name_bytes_max,
+            limits.purpose_bytes_max,
+            limits.name_bytes_max // _BYTES_PER_CHAR_MAX,
+            limits.purpose_bytes_max // _BYTES_PER_CHAR_MAX,
+        )
         return self._known[bank]
+
+
+def _too_long(i: Instruction, payee: Party, known: _Known) -> tuple[Code, str, str] | None:
+    for where, size, most in (
+        ("name", _size(payee.name, known.charset), known.name_max),
+        ("purpose", _size(i.purpose, known.charset), known.purpose_max),
+        ("account", len(i.account), known.account_max),
+    ):
+        if size > most:
+            return Code.SIZE, where, f"is {size} long as the bank counts, at most {most}"
+    return None
+
+
+def _size(text: str, charset: str) -> int:
+    """As a bank counts: characters where the format is Unicode, bytes elsewhere. What the charset lacks is a doubt of its own."""
+    return len(text) if charset == UTF_8 or unencodable(text, charset) else width(text, charset)
 
 
 def _bad(ordinal: int, i: Instruction, code: Code, where: str, what: str) -> BadLine:
