@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.core.bank import Row
 from gateway.core.errors import Code
+from gateway.core.ids import mask_account
 from gateway.core.money import CNY
 from gateway.core.states import ATTEMPT, AttemptEvent, AttemptState
 from gateway.core.verdicts import Judgement, Outcome, Verdict
@@ -157,10 +158,10 @@ class Told:
         return row.ref if row is not None else str(line.key)
 
     def raw(self, line: ToldLine) -> str:
-        """The bank's words on the line as JSON, for a person."""
+        """The bank's words on the line as JSON, for a person; the account masked, because it is kept as it is told here."""
         row = self._raw.get(line.at)
         if row is not None:
-            return _encode(row._asdict()).decode()
+            return _encode(row._replace(account=mask_account(row.account))._asdict()).decode()
         amount = None if line.amount == _ABSENT else line.amount
         return _encode(
             {"ref": str(line.key), "amount": amount, "code": line.word.code, "bank_ref": line.bank_ref}

@@ -33,6 +33,7 @@ async def _people(url: str) -> None:
     story = open_story(url)
     for actor, roles in ROLES.items():
         await story.ledger.add_actor("root", actor, actor, frozenset(roles), f"secret of {actor}")
+    await story.change("DELETE FROM act")  # every story's chain begins with it
     await story.ledger.driver.close()
 
 

@@ -258,7 +258,11 @@ class _Application:
                 )
             )
             if word.verdict is Verdict.NAME_MISMATCH:
-                ordered = self.tx.scalar("SELECT name FROM instruction WHERE key = :key", key=known.instruction_key)
+                ordered = self.tx.scalar(  # the name that was used: a correction's, if it has one
+                    "SELECT COALESCE(c.name, i.name) FROM instruction AS i LEFT JOIN correction AS c ON c.attempt_key = :attempt "
+                    "WHERE i.key = :key",
+                    key=known.instruction_key, attempt=known.key,
+                )  # fmt: skip
                 mismatch = NameMismatch(
                     instruction_id=known.instruction_id,
                     run_id=lot.run_id,

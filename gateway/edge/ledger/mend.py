@@ -59,6 +59,11 @@ def withdraw(tx: Tx, meta: Meta, instruction_id: str, reason: str) -> Recorded:
         by=f"payer:{meta.payer}",
         key=attempt.key,
     )
+    tx.run(
+        "UPDATE case_file SET state = :closed, closed_ms = :now WHERE instruction_key = :key AND state = :repaying",
+        closed=str(step(CASE, CaseState.REPAYING, CaseEvent.CLOSED)), now=tx.now_ms, key=attempt.instruction_key,
+        repaying=str(CaseState.REPAYING),
+    )  # fmt: skip
     notices(tx, meta.payer, "instruction.withdrawn", [_notice(instruction_id, what=reason)])
     audit.append(
         tx,
