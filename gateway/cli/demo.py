@@ -28,7 +28,7 @@ from gateway.cli.toml_text import write_config
 from gateway.cli.town import Setting, Town, town
 from gateway.core import contracts
 from gateway.core.calendar import CHINA_TIME
-from gateway.core.errors import Halt
+from gateway.core.errors import Code, Halt, Refused
 from gateway.core.money import spoken
 from gateway.core.ports import Message
 from gateway.core.states import RunState
@@ -302,6 +302,8 @@ def demo(
         The folder then holds the ledger, the archive, and the banks' files and books.
     """
     configure(level="WARNING")
+    if json is not None and not json.parent.is_dir():  # before the month is played, not after
+        raise Refused("there is no such folder to write the figures to", code=Code.PATH, where=str(json.parent))
     folder, clean = workspace(keep)
     try:
         with Steps() as steps:
@@ -317,7 +319,10 @@ def demo(
 def workspace(keep: Path | None) -> tuple[Path, Callable[[], None]]:
     """The demo's folder, and what to do with it afterwards: a given one is kept, a temporary one removed."""
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"the demo cannot work there: {error.strerror}", code=Code.PATH, where=str(keep)) from None
         return keep, lambda: None
     folder = Path(tempfile.mkdtemp(prefix="sheyin-demo-"))
     return folder, lambda: shutil.rmtree(folder, ignore_errors=True)
