@@ -7,7 +7,7 @@ the driver as a coroutine.
 from __future__ import annotations
 
 from gateway.edge.ledger import accept, actors, audit, collect, intake, lanes, mend, outbox, query, release
-from gateway.edge.ledger.engine import Operations, World, open_driver, read, write
+from gateway.edge.ledger.engine import Operations, World, open_driver, read, snapshot, write
 
 
 class SqlLedger(Operations):
@@ -60,7 +60,7 @@ class SqlLedger(Operations):
     outbox_page = read(outbox.outbox_page)
     outbox_done = write(outbox.outbox_done)
     alert = write(outbox.alert)
-    faults = read(outbox.faults)
+    faults = snapshot(outbox.faults)
 
     # people
     add_actor = write(actors.add_actor)
@@ -77,18 +77,18 @@ class SqlLedger(Operations):
     decline = write(release.decline)
     close_parked = write(mend.close_parked)
     act = write(audit.append)
-    audit_head = read(audit.verify)
+    audit_head = snapshot(audit.verify)
 
     # reading
     list_runs = read(query.runs)
-    status = read(query.status)
+    status = snapshot(query.status)
     progress = read(query.progress)
-    report = read(query.report)
-    show = read(query.show)
+    report = snapshot(query.report)
+    show = snapshot(query.show)
     list_lanes = read(query.lanes)
     list_parked = read(query.parked)
     list_held = read(query.held)
-    totals = read(query.totals)
+    totals = snapshot(query.totals)
     submitted = read(query.submitted)
     outcome = read(query.outcome)
     release_preview = read(query.release_preview)

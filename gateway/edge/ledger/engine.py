@@ -17,7 +17,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.core.errors import Code, Malformed, Unavailable
 from gateway.core.points import Points
@@ -107,6 +107,10 @@ class Driver(Protocol):
         """Never commits anything."""
         ...
 
+    async def snapshot(self, operation: Callable[[Tx], R]) -> R:
+        """``read`` whose statements all see one instant: what compares figures with each other must not see money on its way."""
+        ...
+
     async def close(self) -> None:
         """Let go of all connections."""
         ...
@@ -129,6 +133,7 @@ class PostgresDriver:
         )
         # Under READ COMMITTED every statement has a snapshot of its own anyway: BEGIN and ROLLBACK would only be two more round trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._still = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._world = world
 
     async def write(self, operation: Callable[[Tx], R]) -> R:
@@ -147,8 +152,15 @@ class PostgresDriver:
 
     async def read(self, operation: Callable[[Tx], R]) -> R:
         """See Driver."""
+        return await self._look(self._reading, operation)
+
+    async def snapshot(self, operation: Callable[[Tx], R]) -> R:
+        """See Driver."""
+        return await self._look(self._still, operation)
+
+    async def _look(self, engine: AsyncEngine, operation: Callable[[Tx], R]) -> R:
         try:
-            async with self._reading.connect() as connection:
+            async with engine.connect() as connection:
                 return await connection.run_sync(lambda c: operation(Tx(c, self._world)))
         except exc.DBAPIError as error:
             raise _unavailable(error) from error
@@ -181,6 +193,10 @@ class SqliteDriver:
     async def read(self, operation: Callable[[Tx], R]) -> R:
         """See Driver."""
         return await _in(self._readers, self._transact, operation, write=False)
+
+    async def snapshot(self, operation: Callable[[Tx], R]) -> R:
+        """See Driver: in WAL every reading transaction has one."""
+        return await self.read(operation)
 
     def write_here(self, operation: Callable[[Tx], R]) -> R:
         """``write`` in the calling thread: the writer's own, or a program without a loop."""
@@ -263,7 +279,7 @@ def now_ms(clock: Clock) -> int:
 
 
 class Operations:
-    """Base of the ledger: whatever is bound with ``write`` or ``read`` runs on its driver."""
+    """Base of the ledger: whatever is bound with ``write``, ``read`` or ``snapshot`` runs on its driver."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
@@ -285,6 +301,18 @@ def read(operation: Callable[Concatenate[Tx, P], R]) -> Callable[Concatenate[Ope
     @functools.wraps(operation)
     async def method(self: Operations, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.driver.read(lambda tx: operation(tx, *args, **kwargs))
+
+    return method  # type: ignore[return-value]  # wraps() widens the signature
+
+
+def snapshot(
+    operation: Callable[Concatenate[Tx, P], R],
+) -> Callable[Concatenate[Operations, P], Coroutine[Any, Any, R]]:
+    """Bind a synchronous operation as an asynchronous method that reads at one instant."""
+
+    @functools.wraps(operation)
+    async def method(self: Operations, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.driver.snapshot(lambda tx: operation(tx, *args, **kwargs))
 
     return method  # type: ignore[return-value]  # wraps() widens the signature
 
