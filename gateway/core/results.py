@@ -42,7 +42,7 @@ _MOVED = (Outcome.PAID, Outcome.UNKNOWN, Outcome.RETURNED)
 #: What says that it did not.
 _DENIED = (Outcome.FAILED, Outcome.REFUSED)
 #: Not at the bank now: to hear that it is not paid is no news.
-_AT_HOME = (AttemptState.NEW, AttemptState.READY, AttemptState.HELD)
+_AT_HOME = (AttemptState.NEW, AttemptState.READY, AttemptState.HELD, AttemptState.WITHDRAWN)
 _encode = msgspec.json.Encoder().encode
 
 
