@@ -178,13 +178,19 @@ def chunk(body: bytes, partners: Partners, today: dt.date) -> Reading:
         encoded = _encode(instruction)
         quotes += encoded.count(b'"')
         check.line(ordinal, instruction, _digest(mark, encoded), lines, bad)
-    # run_id's value and the three keys of the chunk itself
-    refuse_repeated_keys(body, quotes + 8)
+    try:
+        refuse_repeated_keys(body, quotes + 8)  # run_id's value and the three keys of the chunk itself
+    except Malformed:  # in one line, or around them: that decides whether the others suffer from it
+        return _loosely(body, partners, today)
     return Reading(found.run_id, found.chunk, lines, bad)
 
 
 def _loosely(body: bytes, partners: Partners, today: dt.date) -> Reading:
     """Line by line: slow, for chunks with something wrong in them."""
+    try:
+        body.decode()  # what is skipped unread is not looked at by the decoder either
+    except UnicodeDecodeError as error:
+        raise Malformed(f"no text: {error}"[:200], code=Code.FORMAT, where="run.chunk") from None
     found: _LooseChunk = _decoded(_loose, body, "run.chunk")
     if not 1 <= found.chunk <= contracts.CHUNKS_MAX or not 1 <= len(found.instructions) <= CHUNK_MAX:
         raise Malformed(

@@ -325,6 +325,13 @@ class House:
         """Every fen is accounted for, and the audit chain holds."""
         assert await self.ledger.faults() == []
 
+    async def untouched(self) -> None:
+        """No run that stands, no instruction, no money; and what stands is sound."""
+        assert self.totals() == []
+        assert self.rows("SELECT 1 FROM instruction WHERE NOT rejected") == []
+        assert self.rows("SELECT 1 FROM attempt") == []
+        await self.sound()
+
     def lanes(self) -> Mapping[str, str]:
         """Bank → state of its lane."""
         return dict(self.rows("SELECT bank, state FROM lane WHERE bank <> '_outbox'"))
