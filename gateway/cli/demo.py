@@ -43,6 +43,7 @@ from gateway.sandbox.month import PAYER, Month, generate
 
 START = dt.datetime(2015, 6, 11, 9, 0, tzinfo=CHINA_TIME)
 _POLL_S = 0.1
+_TOLD = "answered by the banks"
 _AHEAD_MAX = 16  # chunks that the payer may be ahead of intake: it is the same process
 _MAKER, _CHECKER = VERIFIER, APPROVER
 #: Longer than this without any progress, and the demo says where it stands instead of waiting for ever.
@@ -153,7 +154,7 @@ class Story:
                 return count + 1
             return min(count, sum(parts.get(part, 0) for part in ("paid", "failed", "returned", "refused")))
 
-        await self._until("paid", count + 1, told)
+        await self._until(_TOLD, count + 1, told)
 
     async def _until(self, what: str, whole: int, progress: Callable[[], Awaitable[int]]) -> None:
         last, since = -1, time.monotonic()
@@ -163,9 +164,9 @@ class Story:
                 last, since = done, time.monotonic()
             elif time.monotonic() - since > _STALL_S:
                 raise Halt(f"nothing has moved for {_STALL_S:.0f} s while waiting for: {what}")
-            self.screen.say(what, min(done, whole - 1), whole - 1 if what == "paid" else whole)
+            self.screen.say(what, min(done, whole - 1), whole - (what == _TOLD))
             await asyncio.sleep(_POLL_S)
-        self.screen.say(what, whole, whole)
+        self.screen.say(what, whole - (what == _TOLD), whole - (what == _TOLD))
 
     async def _second(self) -> dict[str, int]:
         """The payer orders the second payment of what can be mended; the same two people release it."""

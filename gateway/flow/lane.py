@@ -28,6 +28,7 @@ from gateway.flow.travel import Traveller
 log = structlog.get_logger(__name__)
 
 #: What surely did not leave is tried again after so long, twice as long each time, up to the last; at the n-th time people are told.
+FETCH_WAIT_MAX_S = 60
 RESEND_FIRST_S, RESEND_MAX_S = 2, 300
 TELL_AT_FAILURE = 3
 #: A file that we do not take (too large, no plain file) is looked at again after so long; so many unreadable ones end a round of fetching.
@@ -52,6 +53,8 @@ class Lane:
         self._bank = partner.bank.code
         self._epoch: int | None = None
         self._renew_at: float = 0
+        self._fetch_at: float = 0
+        self._fetch_failures = 0
         self._failures: dict[int, tuple[int, float]] = {}  # Document → how often it did not leave, when to try again
         self._not_taken: dict[str, float] = {}  # path → when to look again
         self._unreadable = 0  # in this round of fetching
@@ -310,15 +313,25 @@ class Lane:
         """Fetch what the bank holds for us, then apply what has arrived by any way."""
         count = 0
         self._unreadable = 0
-        try:
-            fetched = await self._traveller(0, 0).travel(self.partner.routes.fetch(self._context()))
-            count = fetched.count
-        except (NotSent, InDoubt, Malformed) as error:
-            log.warning("fetch_failed", bank=self._bank, what=error.what)
+        if self._clock.monotonic() >= self._fetch_at:
+            count = await self._fetch()
         applied = await self._collector.step(self.partner)
         if applied:
             self._telling.ring()
         return count + applied
+
+    async def _fetch(self) -> int:
+        """How many Documents came in; a bank that does not answer is asked again after a wait that doubles."""
+        try:
+            fetched = await self._traveller(0, 0).travel(self.partner.routes.fetch(self._context()))
+        except (NotSent, InDoubt, Malformed) as error:
+            self._fetch_failures += 1
+            wait_s = min(1 << min(self._fetch_failures - 1, 16), FETCH_WAIT_MAX_S)
+            self._fetch_at = self._clock.monotonic() + wait_s
+            log.warning("fetch_failed", bank=self._bank, what=error.what, again_in_s=wait_s)
+            return 0
+        self._fetch_failures = 0
+        return fetched.count
 
     async def _take_in(self, get: Get) -> bool:
         """One Document through the door, with its detached seal. One that cannot be taken keeps no other from coming in."""

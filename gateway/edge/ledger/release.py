@@ -23,7 +23,10 @@ def the_run(tx: Tx, run_id: str, payer: str = "") -> Any:
         run_id=run_id, payer=payer,
     )  # fmt: skip
     if len(found) != 1:
-        raise Refused(f"{len(found)} runs are called {run_id}" + ("; name the payer" if found else ""), where=run_id)
+        what = (
+            f"{len(found)} payers have a run called {run_id}: name the payer" if found else f"no run is called {run_id}"
+        )
+        raise Refused(what, code=Code.UNKNOWN_REF, where=run_id)
     return found[0]
 
 
