@@ -6,7 +6,7 @@ Each method is one transaction: it happens whole, with its events, its audit row
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -345,8 +345,8 @@ class Ledger(Protocol):
         """Close Runs that have come to their end; their ids."""
         ...
 
-    async def outbox_page(self, most: int) -> list[tuple[int, str, str, bytes]]:
-        """(seq, message id, routing key, body) of waiting events in order."""
+    async def outbox_page(self, most: int, without: Collection[str] = ()) -> list[tuple[int, str, str, bytes]]:
+        """(seq, message id, routing key, body) of waiting events in order, leaving out these payers."""
         ...
 
     async def outbox_done(self, seqs: Sequence[int]) -> None:

@@ -31,16 +31,30 @@ class Teller:
                 await self._bell.wait(heard, 1)
 
     async def step(self) -> int:
-        """Close what is at its end, publish a page; how many events were confirmed.
+        """Close what is at its end, publish what waits up to a page; how many events were confirmed.
 
-        A page is published without waiting in between; what stands behind a message that failed is published again with it, so that a payer can
-        see one twice but never out of order. Raises Unavailable where the first one of a page cannot be published.
+        A page is published without waiting in between. Behind an event that failed, those of the same payer count as failed too and are published
+        again with it under their ids: a payer can see one twice, and one that was late after its successor (``sequence`` tells), but never
+        misses one. One payer's full or missing queue keeps no other payer waiting. Raises Unavailable where nothing at all could be published.
         """
         if await self._ledger.lane_lease(RELAY, self._owner, _LEASE_S) is None:
             return 0
-        page = await self._ledger.outbox_page(_PAGE)
-        if not page and await self._ledger.close_runs():  # whoever is at an end is told below, once the results are
-            page = await self._ledger.outbox_page(_PAGE)
+        failures: dict[str, BaseException] = {}  # payer → what its first event failed with
+        confirmed = await self._page(failures)
+        if not confirmed and not failures and await self._ledger.close_runs():
+            confirmed = await self._page(failures)  # whoever is at an end is told below, once the results are
+        known = 0
+        while len(failures) > known:  # somebody cannot be told now: what waits behind them is for others
+            known = len(failures)
+            confirmed += await self._page(failures)
+        if failures and not confirmed:
+            failure = next(iter(failures.values()))
+            raise failure if isinstance(failure, Unavailable) else Unavailable(f"the broker refuses events: {failure}")
+        return confirmed
+
+    async def _page(self, failures: dict[str, BaseException]) -> int:
+        """Publish a page of events for payers without a failure so far; how many were confirmed."""
+        page = await self._ledger.outbox_page(_PAGE, failures.keys())
         if not page:
             return 0
         sent = await asyncio.gather(
@@ -51,16 +65,14 @@ class Teller:
             return_exceptions=True,
         )
         confirmed = []
-        failure: BaseException | None = None
-        for (seq, _, _, _), result in zip(page, sent, strict=True):
+        for (seq, _, key, _), result in zip(page, sent, strict=True):
+            payer = key.partition(".")[0]
             if isinstance(result, BaseException):
-                failure = result
-                break
-            confirmed.append(seq)
+                failures.setdefault(payer, result)
+            elif payer not in failures:
+                confirmed.append(seq)
         self._points.reach("outbox.published")
         await self._ledger.outbox_done(confirmed)
-        if failure is not None and not confirmed:
-            raise failure if isinstance(failure, Unavailable) else Unavailable(f"the broker refuses events: {failure}")
         return len(confirmed)
 
     async def hand_over(self) -> None:

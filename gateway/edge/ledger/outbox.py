@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.core.contracts import Alert, InstructionNotice, RunCancelRefused, RunClosed, RunRejected, Share
 from gateway.core.ledger import Meta
@@ -13,11 +13,13 @@ from gateway.edge.ledger.engine import Tx
 from gateway.edge.ledger.events import emit, notices
 
 
-def outbox_page(tx: Tx, most: int) -> list[tuple[int, str, str, bytes]]:
-    """Waiting events in order. One replica relays at a time, because order matters per Instruction."""
+def outbox_page(tx: Tx, most: int, without: Collection[str] = ()) -> list[tuple[int, str, str, bytes]]:
+    """Waiting events in order, but none of these payers. One replica relays at a time, because order matters per Instruction."""
+    others = "".join(f" AND routing_key NOT LIKE :p{n}" for n in range(len(without)))
     rows = tx.rows(
-        "SELECT seq, message_id, routing_key, body FROM outbox WHERE published_ms IS NULL ORDER BY seq LIMIT :most",
+        f"SELECT seq, message_id, routing_key, body FROM outbox WHERE published_ms IS NULL{others} ORDER BY seq LIMIT :most",
         most=most,
+        **{f"p{n}": f"{payer}.%" for n, payer in enumerate(sorted(without))},
     )
     return [(int(r.seq), r.message_id, r.routing_key, bytes(r.body)) for r in rows]
 
