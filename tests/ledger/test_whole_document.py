@@ -121,6 +121,30 @@ async def test_refused_while_in_doubt(story: Story) -> None:
     assert ((await story.document(document.key)).state, await story.tries("A")) == ("refused", ["held"])
 
 
+async def test_a_refusal_ends_a_doubt(story: Story) -> None:
+    """Called a repeat at first and then refused as a whole, having left once: what was unknown is surely unpaid, and told so."""
+    document = await story.paying("R1", pay("A"), pay("B"), pay("C"))
+    await story.answer(document, Word("C", FAILED), event=E.DOUBTED, code="DU03")
+    assert await story.states() == {"A": "unknown", "B": "unknown", "C": "failed"}
+    await story.told()
+    await story.answer(document, event=E.REFUSED, code="FF01")
+    assert (await story.document(document.key)).state == "refused"
+    assert await story.states() == {"A": "failed", "B": "failed", "C": "failed"}
+    assert await story.results() == [("A", 1, 1, "failed"), ("B", 1, 1, "failed")]
+    rows = await story.rows("SELECT state, verdict FROM case_file ORDER BY instruction_key")
+    assert [tuple(row) for row in rows] == [("open", "NO_REASON"), ("open", "NO_REASON"), ("open", "CARD_LOST")]
+    await story.repay("A")
+    assert await story.tries("A") == ["failed", "new"]
+
+
+async def test_a_refusal_without_proof_ends_no_doubt(story: Story) -> None:
+    """With one line paid the refusal proves nothing: what was unknown stays so."""
+    document = await story.paying("R1", pay("A"), pay("B"))
+    await story.answer(document, Word("A", PAID), event=E.DOUBTED)
+    await story.answer(document, event=E.REFUSED)
+    assert ((await story.document(document.key)).state, await story.tries("B")) == ("in_doubt", ["unknown"])
+
+
 async def test_a_return(story: Story) -> None:
     """Money that came back: returned with the fen that went out, told with the next number, and its Case says what to do."""
     document = await story.paying("R1", pay("A"), pay("B"))

@@ -10,20 +10,24 @@ import msgspec
 
 from gateway.core.contracts import CHUNK_MAX, NameMismatch, PaymentResult, PaymentResults
 from gateway.core.errors import Conflict, Halt
-from gateway.core.ledger import Application, Applied, InDocument, Recorded
-from gateway.core.results import Applying, Known, Parking, Told, weigh
+from gateway.core.ledger import Application, Applied, InDocument, OutDocument, Recorded
+from gateway.core.results import Applying, Known, Parking, Told, ToldLine, Word, weigh
 from gateway.core.states import (
+    ATTEMPT,
     CASE,
+    DOCUMENT,
     INBOUND,
+    AttemptEvent,
     AttemptState,
     CaseEvent,
     CaseState,
     DocumentEvent,
+    DocumentState,
     InboundEvent,
     InboundState,
     step,
 )
-from gateway.core.verdicts import MEANINGS, Verdict
+from gateway.core.verdicts import MEANINGS, Outcome, Verdict
 from gateway.edge.ledger import audit, control, doubt, lanes
 from gateway.edge.ledger.bulk import stage
 from gateway.edge.ledger.engine import Tx
@@ -311,6 +315,8 @@ class _Application:
 
     def finish(self) -> None:
         """Controls, and what the whole Document's word does to our Document."""
+        if self.document and self.application.document_event == DocumentEvent.REFUSED:
+            self._end_doubts(self.document)
         control.record(self.tx, [control.Moved(*key, count, self.minors[key]) for key, count in self.moves.items()])
         document = self.document
         if document is None:
@@ -320,6 +326,26 @@ class _Application:
             self.tx.run("UPDATE document SET told = told + :told WHERE key = :key", told=told, key=document.key)
         if self.application.document_event:
             doubt.document_word(self.tx, document.key, DocumentEvent(self.application.document_event), self.application)
+
+    def _end_doubts(self, document: OutDocument) -> None:
+        """The whole is refused with proof: what was unknown in it is surely not paid, and the payer is told so."""
+        keys = [
+            row.key
+            for row in self.tx.rows(
+                "SELECT key FROM attempt WHERE document_key = :key AND state = 'unknown' ORDER BY key", key=document.key
+            )
+        ]
+        believed = DocumentEvent.REFUSED in DOCUMENT[DocumentState(document.state)] and doubt.proven(self.tx, document)
+        if not keys or not believed:
+            return
+        after = step(ATTEMPT, AttemptState.UNKNOWN, AttemptEvent.FAILED)
+        word = Word(Outcome.FAILED, Verdict.NO_REASON, self.application.document_code, self.application.document_what)
+        for part in pages(keys, _PAGE):
+            known = known_attempts(self.tx, self.bank, list(part))
+            applying = [Applying(known[key], after, ToldLine(0, key, -1, word, "")) for key in part]
+            self._move(applying)
+            self._tell(Told(), applying)
+            self._cases(applying)
 
 
 def known_attempts(tx: Tx, bank: str, keys: list[int]) -> dict[int, Known]:

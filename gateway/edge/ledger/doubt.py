@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.bank import DocKind
-from gateway.core.ledger import Application
+from gateway.core.ledger import Application, OutDocument
 from gateway.core.results import Known
 from gateway.core.states import DOCUMENT, AttemptEvent, AttemptState, DocumentEvent, DocumentState
 from gateway.edge.ledger import audit, control, lanes
@@ -46,17 +46,23 @@ def add_hold(tx: Tx, attempt_key: int, reason: str, what: str) -> None:
     control.move(tx, AttemptEvent.DOUBTED, "a.key = :key AND a.state <> 'batched'", key=attempt_key)
 
 
+def proven(tx: Tx, document: OutDocument) -> bool:
+    """Whether a refusal of the whole proves that nothing was booked: it left once, and no part of it is booked."""
+    booked = tx.scalar(
+        "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'returned')", key=document.key
+    )
+    return document.sendings == 1 and not booked
+
+
 def document_word(tx: Tx, document_key: int, event: DocumentEvent, application: Application) -> None:
     """What the bank's word on the whole Document does to it and to its lines that have no word of their own."""
     document = lanes.one(tx, document_key)
-    if event is DocumentEvent.REFUSED:
-        paid = tx.scalar(
-            "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'returned')", key=document.key
-        )
-        if document.sendings != 1 or paid:  # it left more than once, or part of it is booked: a refusal proves nothing
-            event = DocumentEvent.DOUBTED
+    if event is DocumentEvent.REFUSED and not proven(tx, document):
+        event = DocumentEvent.DOUBTED
     if event not in DOCUMENT[DocumentState(document.state)]:
-        if event is DocumentEvent.DOUBTED:  # in doubt already, by our own wire: now its payments are too
+        if (
+            event is DocumentEvent.DOUBTED and document.state == DocumentState.IN_DOUBT
+        ):  # by our own wire: now its payments are too
             control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)
         return
     lanes.move_document(tx, document, event, code=application.document_code, what=application.document_what)
