@@ -125,6 +125,7 @@ async def test_a_line_that_breaks_while_fetching(own_scene: Scene) -> None:
     await house.step(OWN)
     assert len(wire.asked) - asked < 6
     wire.mend()
+    house.clock.advance(1)
     await house.step(OWN)
     assert [state for state, _ in house.inbound()] == ["quarantined"] * 10
 
