@@ -10,7 +10,8 @@ import pytest
 
 from gateway.core import contracts
 from gateway.core.contracts import CHUNK_MAX, InstructionRepay, InstructionSubmitted, OnBadLine, RunChunk
-from gateway.core.errors import Code, Malformed, Refused
+from gateway.core.errors import Code, Malformed, Refused, Unavailable
+from gateway.core.ledger import Meta
 from gateway.flow import reading
 from tests.corpus.payer_messages import MESSAGES, MessageCase
 from tests.flow.house import ISO, OWN, PAYER, TODAY, House, header, orders
@@ -112,6 +113,33 @@ async def test_the_same_under_new_ids_is_quiet(house: House) -> None:
     await house.intake.step()
     assert house.states() == ["ready"] * 2
     assert await house.letters() == []
+
+
+@pytest.mark.parametrize("name", ["header", "chunk", "late chunk", "single"])
+async def test_a_refusal_that_could_not_be_told(house: House, name: str) -> None:
+    """The ledger goes away between refusing a message and telling so: it comes again and is refused again, never acknowledged in silence."""
+    await house.submit(GOOD)
+    await house.send("instruction.submitted", sporadic(instruction=orders(1, OWN, first=9)[0]))
+    other = [msgspec.structs.replace(each, amount=each.amount + 1) for each in GOOD]
+    kind, data = {
+        "header": ("run.submitted", header(other)),
+        "chunk": ("run.chunk", RunChunk(run_id="R1", chunk=1, instructions=other)),
+        "late chunk": ("run.chunk", RunChunk(run_id="R1", chunk=2, instructions=other)),
+        "single": ("instruction.submitted", sporadic(instruction=other[0])),
+    }[name]
+    tell, message = house.ledger.refuse_message, house.message(kind, data)
+
+    async def away(meta: Meta, name: str, subject: str, code: str, what: str) -> None:
+        raise Unavailable("the ledger is away")
+
+    house.ledger.refuse_message = away  # type: ignore[method-assign]  # a server that is restarted
+    with pytest.raises(Unavailable):
+        await house.publish(message, kind)
+    house.ledger.refuse_message = tell  # type: ignore[method-assign]  # and is back
+    await house.take_all()
+    ((letter, kept),) = await house.letters()
+    assert letter.reason.startswith(Code.SEQ if name == "late chunk" else Code.CONFLICT)
+    assert kept == message.body
 
 
 @pytest.mark.parametrize("on_bad_line", list(OnBadLine))

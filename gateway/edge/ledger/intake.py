@@ -5,9 +5,10 @@ Chunks are loaded in bulk and optimistically; only when the unique key says that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from sqlalchemy import exc
 
@@ -21,6 +22,7 @@ from gateway.edge.ledger.bulk import load
 from gateway.edge.ledger.engine import Tx
 from gateway.edge.ledger.schema import RUN_SPAN
 
+P = ParamSpec("P")
 INSTRUCTION = (
     "key", "run_key", "lot_key", "payer", "id", "digest", "person_hash", "account_hash", "name", "amount", "item", "sequence",
     "period", "district", "relation", "purpose", "doubt", "sealed",
@@ -55,6 +57,24 @@ def seen(tx: Tx, meta: Meta) -> Recorded:
         "SELECT digest FROM inbox WHERE source = :source AND message_id = :id", source=meta.payer, id=meta.message_id
     )
     return Recorded.DUP if bytes(known) == meta.digest else Recorded.CONFLICT
+
+
+def comes_again(
+    operation: Callable[Concatenate[Tx, Meta, P], Recorded],
+) -> Callable[Concatenate[Tx, Meta, P], Recorded]:
+    """A refusal leaves nothing in the inbox: where we die before it is told, the message comes again and is refused again, not taken for a repeat."""
+
+    @functools.wraps(operation)
+    def wrapped(tx: Tx, meta: Meta, /, *args: P.args, **kwargs: P.kwargs) -> Recorded:
+        recorded = operation(tx, meta, *args, **kwargs)
+        if recorded in (Recorded.CONFLICT, Recorded.LATE):
+            tx.run(
+                "DELETE FROM inbox WHERE source = :source AND message_id = :id AND digest = :digest",
+                source=meta.payer, id=meta.message_id, digest=meta.digest,
+            )  # fmt: skip
+        return recorded
+
+    return wrapped
 
 
 def next_key(tx: Tx, name: str, count: int = 1) -> int:
@@ -112,6 +132,7 @@ def header_values(header: RunSubmitted, digest: bytes) -> dict[str, Any]:
     }
 
 
+@comes_again
 def record_header(tx: Tx, meta: Meta, header: RunSubmitted) -> Recorded:
     """The Run exists from here on."""
     recorded = seen(tx, meta)
@@ -156,6 +177,7 @@ def early_chunks(tx: Tx) -> list[tuple[str, str, bytes]]:
     return [(row.payer, row.message_id, private.open_raw(tx.atrest, bytes(row.body))) for row in found]
 
 
+@comes_again
 def record_chunk(tx: Tx, meta: Meta, chunk: Chunk) -> Recorded:
     """All lines of the chunk in one transaction, bad ones beside the good."""
     recorded = seen(tx, meta)
@@ -333,6 +355,7 @@ def _defaults(run: Any) -> Defaults:
     return Defaults(run.key, run.line, run.fund, run.debit_account, run.pay_date, run.period, run.district or "")
 
 
+@comes_again
 def record_single(tx: Tx, meta: Meta, message: InstructionSubmitted, line: Line, day: date) -> Recorded:
     """One payment joins its payer's reimbursement Run of the day, or is known already."""
     recorded = seen(tx, meta)
