@@ -76,7 +76,7 @@ def _holds(tx: Tx, run_key: int) -> dict[str, int]:
 
 def report(tx: Tx, run_id: str, payer: str = "") -> dict[str, Any]:
     """One Run's figures: first try and after the second payment, by bank, district and verdict; what is open, masked."""
-    run = the_run(tx, run_id, payer)
+    run = the_run(tx, run_id, payer, locked=False)
     first = tx.rows(
         "SELECT l.bank, i.district, a.state, COALESCE(a.verdict, '') AS verdict, COUNT(*) AS n, SUM(a.amount) AS minor "
         "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key JOIN lot AS l ON l.key = a.lot_key "
@@ -297,7 +297,7 @@ def outcome(tx: Tx, payer: str, run_id: str, header_digest: bytes, most: int = 2
 
 def release_preview(tx: Tx, run_id: str, payer: str = "", early: bool = False) -> dict[str, Any]:
     """What a maker would propose to release now, and the Run's state. A gathered Run of this day has no Attempts yet: its lines count."""
-    run = the_run(tx, run_id, payer)
+    run = the_run(tx, run_id, payer, locked=False)
     body = release_body(tx, run, early)
     if run.gathered and run.state == RunState.RECEIVING and run.kind != "second_payment":
         rows = tx.rows(
@@ -312,7 +312,7 @@ def release_preview(tx: Tx, run_id: str, payer: str = "", early: bool = False) -
 
 def case_figures(tx: Tx, run_id: str, payer: str = "") -> list[dict[str, Any]]:
     """Of one Run's open Cases: how many wait for what, and since when the oldest of them."""
-    run = the_run(tx, run_id, payer)
+    run = the_run(tx, run_id, payer, locked=False)
     rows = tx.rows(
         "SELECT c.waits_for, c.verdict, COUNT(*) AS n, SUM(i.amount) AS minor, MIN(c.since_ms) AS since_ms FROM case_file AS c "
         f"JOIN instruction AS i ON i.key = c.instruction_key WHERE {keys_of(':run', 'c.instruction_key')} AND c.state <> 'closed' "

@@ -16,12 +16,10 @@ from gateway.edge.ledger.intake import find_run, seen, set_run_state
 RELEASE, ACCEPT_HELD, FREE = "release", "accept_held_run", "free"
 
 
-def the_run(tx: Tx, run_id: str, payer: str = "") -> Any:
-    """The Run of that id, locked. Raises Refused where there is none, or several payers have one."""
-    found = tx.rows(
-        tx.locked("SELECT * FROM run WHERE run_id = :run_id AND state <> 'rejected' AND (:payer = '' OR payer = :payer)"),
-        run_id=run_id, payer=payer,
-    )  # fmt: skip
+def the_run(tx: Tx, run_id: str, payer: str = "", *, locked: bool = True) -> Any:
+    """The Run of that id, locked unless it is only looked at. Raises Refused where there is none, or several payers have one."""
+    query = "SELECT * FROM run WHERE run_id = :run_id AND state <> 'rejected' AND (:payer = '' OR payer = :payer)"
+    found = tx.rows(tx.locked(query) if locked else query, run_id=run_id, payer=payer)
     if len(found) != 1:
         what = (
             f"{len(found)} payers have a run called {run_id}: name the payer" if found else f"no run is called {run_id}"
