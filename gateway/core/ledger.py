@@ -162,6 +162,7 @@ class InDocument(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     state: str
     seal: bytes | None
+    about: str = ""  # reference of the Document that was asked about, where it is the reply to a question
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,9 +320,9 @@ class Ledger(Protocol):
 
     # collect
     async def record_inbound(
-        self, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None
+        self, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None, about: str = ""
     ) -> tuple[int, Recorded]:
-        """It is archived; its key, and DUP if exactly this was applied before."""
+        """It is archived; its key, and DUP if exactly this was applied before. ``about``: see InDocument."""
         ...
 
     async def inbound(self, states: Sequence[str], bank: str = "") -> list[InDocument]:

@@ -74,6 +74,25 @@ class Get(msgspec.Struct, frozen=True):
     seal_path: str = ""
 
 
+class Take(msgspec.Struct, frozen=True):
+    """Bring what a reply held through the one inbound door under ``name``. Reply: True if it is archived.
+
+    ``about``: reference of the Document that was asked about, for a format whose answers do not name it.
+    """
+
+    name: str
+    body: bytes
+    about: str = ""
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Reply: ``size`` bytes of the Document's payload from ``offset`` on; fewer at its end."""
+
+    document: SealedDocument
+    offset: int
+    size: int
+
+
 class Done(msgspec.Struct, frozen=True):
     """It is archived with us: the source may put ``path`` aside (move to done/, acknowledge). Reply: None."""
 
@@ -88,13 +107,21 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True):
-    """POST a body. Reply: the response's bytes. ``once``: the reference that makes a repeat harmless; ``final``: money may move."""
+    """POST a body. Reply: an Answer, whatever its status. ``once``: the reference that makes a repeat harmless; ``final``: money may move."""
 
     path: str
     body: bytes
     content_type: str
     once: str = ""
     final: bool = True
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back of a Post. What a status means for the money is the bank's own rule, so the route reads it."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -104,32 +131,38 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Sign(msgspec.Struct, frozen=True):
-    """Reply: signature bytes over ``data`` with the Bank's signing key."""
+    """Reply: signature bytes over ``data`` with our signing key at this Bank. ``signer_id``: of SM2; empty: the standard's."""
 
     data: bytes
     algorithm: str
+    signer_id: str = ""
 
 
 class Verify(msgspec.Struct, frozen=True):
-    """Reply: None, or raises Unverified."""
+    """Check a bare signature against the Bank's pins. Reply: None, or raises Unverified."""
 
     data: bytes
     signature: bytes
     algorithm: str
+    signer_id: str = ""
 
 
 class Encrypt(msgspec.Struct, frozen=True):
-    """Reply: ciphertext."""
+    """Reply: ciphertext. ``key``: name of the shared secret, or of the pin that it is for."""
 
     data: bytes
     algorithm: str
+    key: str
+    iv: bytes = b""
 
 
 class Open(msgspec.Struct, frozen=True):
-    """Reply: plaintext of what the partner encrypted for us, or raises Unverified."""
+    """Reply: plaintext of what the partner encrypted for us, or raises Unverified. ``key``: name of the shared secret, or of our key."""
 
     data: bytes
     algorithm: str
+    key: str
+    iv: bytes = b""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -157,6 +190,8 @@ Request = (
     | Stat
     | List
     | Get
+    | Take
+    | Read
     | Done
     | Publish
     | Post
@@ -192,13 +227,22 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """How many Documents were taken in."""
+    """How many Documents were taken in, and in how many seconds the bank may be asked again."""
 
     count: int
+    again_s: int = 0
 
 
 T = TypeVar("T")
 Route = Generator[Request, Any, T]
+
+
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """A Document that the bank has and whose lines it has not all told."""
+
+    document: SealedDocument
+    cursor: str
+    sent: datetime  # the last sending
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +250,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     bank: Bank
     now: datetime
-    cursor: str = ""
+    cursor: str = ""  # of the Document, as the route saved it last
+    awaited: tuple[Awaited, ...] = ()  # for ``fetch``, where ``Routes.asks``
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,3 +260,4 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     submit: Callable[[SealedDocument, Context], Route[Sent]]
     inquire: Callable[[SealedDocument, Context], Route[Found | NotFound | Asked]]
     fetch: Callable[[Context], Route[Fetched]]
+    asks: bool = False  # ``fetch`` asks about each Document by name: results never come by themselves

@@ -53,9 +53,17 @@ class Collector:
     # ------------------------------------------------------------------------------------------------------ the door
 
     async def take_in(
-        self, partner: Partner, name: str, stream: AsyncIterator[bytes], channel: str, seal: bytes | None
+        self,
+        partner: Partner,
+        name: str,
+        stream: AsyncIterator[bytes],
+        channel: str,
+        seal: bytes | None,
+        about: str = "",
     ) -> Recorded:
         """Archive what arrives, under a size cap, and record it: from here on the sender may forget it.
+
+        ``about``: reference of the Document that was asked about, where what arrives is an answer that may not name it.
 
         Raises Malformed SIZE above the cap, Unavailable where archive or ledger is away: nothing is recorded then, and it stays where it is.
         """
@@ -69,7 +77,7 @@ class Collector:
             spool.drop()
             raise
         self._points.reach("collect.archived")
-        _, recorded = await self._ledger.record_inbound(partner.bank.code, name, digest, size, channel, seal)
+        _, recorded = await self._ledger.record_inbound(partner.bank.code, name, digest, size, channel, seal, about)
         self._points.reach("collect.recorded")
         return recorded
 
@@ -147,7 +155,7 @@ class Collector:
                 inbound_key=document.key,
                 kind=head.kind,
                 reference=head.reference,
-                original=head.original,
+                original=head.original or document.about,
                 seal_by=decoded.by,
                 totals=decoded.totals,
                 document_key=about.key if about else None,
@@ -161,16 +169,20 @@ class Collector:
     async def _about(self, document: InDocument, decoded: Decoded) -> OutDocument:
         """Our Document that the answer names. Raises Refused: SEQ for one that was never sent, CONFLICT for other bytes than ours."""
         head = decoded.head
-        about = await self._ledger.document_by_reference(document.bank, head.original)
+        if document.about and head.original not in ("", document.about):
+            what = f"asked about {document.about}, the bank answers about {head.original!r}"
+            raise Refused(what, code=Code.SEQ, where=document.name)
+        original = head.original or document.about
+        about = await self._ledger.document_by_reference(document.bank, original)
         if about is None or not (about.state in _ANSWERABLE or about.sendings or about.exported):
             raise Refused(
-                f"it answers {head.original!r}, which was not sent to {document.bank}",
+                f"it answers {original!r}, which was not sent to {document.bank}",
                 code=Code.SEQ,
                 where=document.name,
             )
         if head.original_digest and head.original_digest.lower() != about.digest:
             raise Refused(
-                f"the bank holds other bytes under {head.original} than we sent",
+                f"the bank holds other bytes under {original} than we sent",
                 code=Code.CONFLICT,
                 where=document.name,
             )

@@ -6,6 +6,9 @@ leaves; asking and collecting go on.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
 import msgspec
 import structlog
 
@@ -17,7 +20,7 @@ from gateway.core.ledger import Ledger, LotGroup, OutDocument, Ranks
 from gateway.core.partner import Partner
 from gateway.core.points import Points
 from gateway.core.ports import Clock, Crypto, Wire
-from gateway.core.route import Asked, Context, Found, Get, NotFound, SealedDocument
+from gateway.core.route import Asked, Awaited, Context, Found, Get, NotFound, Read, SealedDocument, Take
 from gateway.core.states import DocumentEvent, DocumentState
 from gateway.flow.asking import DEADLINE_S, LEASE_S, Asker, Naming
 from gateway.flow.bell import Bell
@@ -301,8 +304,9 @@ class Lane:
             self._wire,
             self._clock,
             self._crypto,
-            self.partner.bank.sign_key,
+            self.partner.bank,
             take_in=self._take_in,
+            read=self._read,
             save=save,
             deadline_s=DEADLINE_S,
         )
@@ -323,7 +327,10 @@ class Lane:
     async def _fetch(self) -> int:
         """How many Documents came in; a bank that does not answer is asked again after a wait that doubles."""
         try:
-            fetched = await self._traveller(0, 0).travel(self.partner.routes.fetch(self._context()))
+            context = self._context()
+            if self.partner.routes.asks:
+                context = msgspec.structs.replace(context, awaited=await self._awaited())
+            fetched = await self._traveller(0, 0).travel(self.partner.routes.fetch(context))
         except (NotSent, InDoubt, Malformed) as error:
             self._fetch_failures += 1
             wait_s = min(1 << min(self._fetch_failures - 1, 16), FETCH_WAIT_MAX_S)
@@ -331,10 +338,38 @@ class Lane:
             log.warning("fetch_failed", bank=self._bank, what=error.what, again_in_s=wait_s)
             return 0
         self._fetch_failures = 0
+        self._fetch_at = self._clock.monotonic() + fetched.again_s
         return fetched.count
 
-    async def _take_in(self, get: Get) -> bool:
-        """One Document through the door, with its detached seal. One that cannot be taken keeps no other from coming in."""
+    async def _awaited(self) -> tuple[Awaited, ...]:
+        """What the bank is to be asked about."""
+        return tuple(
+            Awaited(
+                document=_sealed(document),
+                cursor=document.cursor,
+                sent=datetime.fromtimestamp(document.last_sending_ms / 1000, UTC),
+            )
+            for document, _ in await self._ledger.awaited(self._bank)
+        )
+
+    async def _read(self, read: Read) -> bytes:
+        return await self._sealer.read(read.document.digest, read.offset, read.size)
+
+    async def _take_in(self, request: Get | Take) -> bool:
+        """One Document through the door. One that cannot be taken keeps no other from coming in."""
+        if isinstance(request, Get):
+            return await self._take_file(request)
+        try:
+            await self._collector.take_in(
+                self.partner, request.name, _once(request.body), str(self.partner.bank.wire), None, request.about
+            )
+        except Malformed as error:
+            await self._cannot_take(request.name, error)
+            return False
+        return True
+
+    async def _take_file(self, get: Get) -> bool:
+        """What lies at the bank's side, with its detached seal."""
         if self._clock.monotonic() < self._not_taken.get(get.path, 0):
             return False
         try:
@@ -343,12 +378,10 @@ class Lane:
                 self.partner, get.name, self._wire.read(get.path), str(self.partner.bank.wire), seal
             )
         except Malformed as error:
-            log.warning("not_taken_in", bank=self._bank, file=get.name, code=error.code, what=error.what)
             if len(self._not_taken) >= NOT_TAKEN_MAX:
                 self._not_taken.clear()
             self._not_taken[get.path] = self._clock.monotonic() + LOOK_AGAIN_S
-            await self._ledger.alert("warning", f"inbound:{self._bank}:{get.name}"[:200], error.code, error.what[:200])
-            self._telling.ring()
+            await self._cannot_take(get.name, error)
             return False
         except NotSent as error:  # it vanished, or changes while it is read; or the line is down
             self._unreadable += 1
@@ -359,6 +392,11 @@ class Lane:
         self._not_taken.pop(get.path, None)
         return True
 
+    async def _cannot_take(self, name: str, error: Malformed) -> None:
+        log.warning("not_taken_in", bank=self._bank, file=name, code=error.code, what=error.what)
+        await self._ledger.alert("warning", f"inbound:{self._bank}:{name}"[:200], error.code, error.what[:200])
+        self._telling.ring()
+
     async def _seal_bytes(self, path: str) -> bytes:
         seal = b""
         async for part in self._wire.read(path):
@@ -366,6 +404,10 @@ class Lane:
             if len(seal) > SEAL_BYTES_MAX:
                 return seal[:SEAL_BYTES_MAX]  # no seal is that long: the verification says so
         return seal
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def _sealed(document: OutDocument) -> SealedDocument:

@@ -86,6 +86,15 @@ class Sealer:
                 return candidate
         raise Refused(f"{document.reference} asks about a Document that is not in question any more", code=Code.SEQ)
 
+    async def read(self, digest: str, offset: int, size: int) -> bytes:
+        """A piece of what was sealed, for a route that sends it in parts. Raises Halt if the archive does not hold it whole."""
+        return await self._work.run(self._read, digest, offset, size)
+
+    def _read(self, digest: str, offset: int, size: int) -> bytes:
+        with self._archive.open(digest) as payload:
+            payload.seek(offset)
+            return payload.read(size)
+
     async def unfit(self, document: OutDocument, partner: Partner) -> list[tuple[int, str, str]]:
         """(line, code, what) of every line that the format cannot carry, each tried alone: only asked once the whole was refused."""
         lines = await self._lines(document)

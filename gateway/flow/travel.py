@@ -10,9 +10,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from gateway.core.bank import Bank
 from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, SheyinError, Unverified
 from gateway.core.ports import Clock, Crypto, Wire
-from gateway.core.route import Get, Offer, Post, Publish, Put, Rename, Request, Route, Save, Sign, Wait
+from gateway.core.route import (
+    Get,
+    Offer,
+    Post,
+    Publish,
+    Put,
+    Read,
+    Rename,
+    Request,
+    Route,
+    Save,
+    Sign,
+    Take,
+    Wait,
+)
 
 T = TypeVar("T")
 
@@ -20,7 +35,7 @@ T = TypeVar("T")
 class TakeIn(Protocol):
     """The one inbound door, as a route reaches it."""
 
-    async def __call__(self, get: Get) -> bool:
+    async def __call__(self, request: Get | Take) -> bool:
         """True if it is archived with us."""
         ...
 
@@ -33,14 +48,15 @@ class Traveller:
         wire: Wire,
         clock: Clock,
         crypto: Crypto,
-        key: str,
+        bank: Bank,
         *,
         take_in: TakeIn,
+        read: Callable[[Read], Awaitable[bytes]],
         save: Callable[[str], Awaitable[None]],
         deadline_s: float,
     ) -> None:
-        self._wire, self._clock, self._crypto, self._key = wire, clock, crypto, key
-        self._take_in, self._save, self._deadline_s = take_in, save, deadline_s
+        self._wire, self._clock, self._crypto, self._bank = wire, clock, crypto, bank
+        self._take_in, self._read, self._save, self._deadline_s = take_in, read, save, deadline_s
 
     async def travel(self, route: Route[T]) -> T:
         """The route's result. Raises NotSent, InDoubt; Unverified, Malformed and Halt only while nothing final was started.
@@ -66,12 +82,14 @@ class Traveller:
 
     async def _perform(self, request: Request) -> Any:
         match request:
-            case Get():
+            case Get() | Take():
                 return await self._take_in(request)
+            case Read():
+                return await self._read(request)
             case Save(cursor):
                 return await self._save(cursor)
             case Sign(data, algorithm):
-                return await self._crypto.sign(self._key, algorithm, data)
+                return await self._crypto.sign(self._bank.sign_key, algorithm, data)
             case Wait(seconds):
                 return await self._clock.sleep(seconds)
         return await self._wire.perform(request)

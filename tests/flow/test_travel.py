@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.core.bank import DocKind
+from gateway.core.bank import Bank, DocKind, WireKind
 from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, Refused, Unavailable, Unverified
 from gateway.core.route import (
     Done,
@@ -20,18 +20,21 @@ from gateway.core.route import (
     Post,
     Publish,
     Put,
+    Read,
     Rename,
     Request,
     Save,
     SealedDocument,
     Sign,
     Stat,
+    Take,
     Wait,
 )
 from gateway.edge.clock import ManualClock
 from gateway.flow.travel import Traveller, is_final
 
 DOCUMENT = SealedDocument(reference="R1", name="pay.txt", digest="0" * 64, size=3, kind=DocKind.PAYMENT)
+BANK = Bank(code="BANKA", name="A", adapter="iso20022", wire=WireKind.HTTPS, customer="C1")
 FINALS: list[Request] = [
     Put("in/a", DOCUMENT, final=True),
     Rename("in/a.tmp", "in/a"),
@@ -46,6 +49,8 @@ OTHERS: list[Request] = [
     Stat("in/a"),
     List("out"),
     Get("out/b", "b"),
+    Take("reply-1", b"{}", about="R1"),
+    Read(DOCUMENT, 0, 3),
     Done("out/b"),
     Login("/login", b"{}"),
     Sign(b"data", "rsa-sha256"),
@@ -101,9 +106,14 @@ class World:
         self._meet(next((r for r in (self.failing,) if isinstance(r, Sign)), "sign"))
         return b"signature"
 
-    async def take_in(self, get: Get) -> bool:
+    async def take_in(self, request: Get | Take) -> bool:
         """The door's part."""
-        return bool(self._meet(get))
+        return bool(self._meet(request))
+
+    async def read(self, request: Read) -> bytes:
+        """The archive's part."""
+        self._meet(request)
+        return b"pay"
 
     async def save(self, cursor: str) -> None:
         """The ledger's part."""
@@ -126,7 +136,9 @@ class World:
     def traveller(self, deadline_s: float = 5) -> Traveller:
         """One whose ports are all this."""
         ports: Any = self
-        return Traveller(ports, ports, ports, "key", take_in=self.take_in, save=self.save, deadline_s=deadline_s)
+        return Traveller(
+            ports, ports, ports, BANK, take_in=self.take_in, read=self.read, save=self.save, deadline_s=deadline_s
+        )
 
 
 class Walk:
@@ -278,7 +290,9 @@ async def test_waiting_is_on_the_clock() -> None:
     """A route's Wait follows the clock of the gateway, not the wall."""
     clock, world = ManualClock(datetime(2015, 6, 10, tzinfo=UTC)), World()
     ports: Any = world
-    traveller = Traveller(ports, clock, ports, "key", take_in=world.take_in, save=world.save, deadline_s=5)
+    traveller = Traveller(
+        ports, clock, ports, BANK, take_in=world.take_in, read=world.read, save=world.save, deadline_s=5
+    )
     going = asyncio.create_task(traveller.travel(Walk(Wait(60))()))
     while clock.next_due() is None:
         await asyncio.sleep(0)

@@ -49,7 +49,7 @@ _UNPAID = (AttemptState.FAILED, AttemptState.RETURNED, AttemptState.REFUSED)
 
 
 def record_inbound(
-    tx: Tx, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None
+    tx: Tx, bank: str, name: str, digest: str, size: int, channel: str, seal: bytes | None, about: str = ""
 ) -> tuple[int, Recorded]:
     """It is archived. Only what was applied makes a duplicate; the same bytes still under way are the same Document.
 
@@ -66,8 +66,8 @@ def record_inbound(
         return int(same.key), Recorded.NEW
     state = InboundState.DUPLICATE if same else InboundState.ARCHIVED
     key = tx.scalar(
-        "INSERT INTO inbound (bank, name, digest, size, channel, state, seal, received_ms) "
-        "VALUES (:bank, :name, :digest, :size, :channel, :state, :seal, :now) RETURNING key",
+        "INSERT INTO inbound (bank, name, digest, size, channel, state, seal, original, received_ms) "
+        "VALUES (:bank, :name, :digest, :size, :channel, :state, :seal, :about, :now) RETURNING key",
         bank=bank,
         name=name,
         digest=digest,
@@ -75,6 +75,7 @@ def record_inbound(
         channel=channel,
         state=str(state),
         seal=seal,
+        about=about or None,
         now=tx.now_ms,
     )
     return int(key), Recorded.DUP if same else Recorded.NEW
@@ -95,6 +96,7 @@ def inbound(tx: Tx, states: Sequence[str], bank: str = "") -> list[InDocument]:
             size=int(r.size),
             state=r.state,
             seal=bytes(r.seal) if r.seal is not None else None,
+            about=r.original or "",
         )
         for r in rows
     ]
