@@ -15,11 +15,14 @@ from gateway.core.bank import (
     Agreement,
     Bank,
     Block,
+    CheckLine,
     DocKind,
     Head,
     Inquiry,
     Item,
     Limits,
+    ListHead,
+    PairLine,
     PayLine,
     PaymentHead,
     Row,
@@ -125,3 +128,5 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     sniff: Callable[[bytes], bool]  # do these first bytes look like this format?
     judge: Judge
     encodable: Callable[[str], str]  # the first character that the charset lacks, or ""
+    write_check: Callable[[ListHead, Iterable[CheckLine], Bank], Iterator[bytes | SealSlot]] | None = None
+    write_pairs: Callable[[ListHead, Iterable[PairLine], Bank], Iterator[bytes | SealSlot]] | None = None

@@ -6,10 +6,10 @@ the Bank (TOML); what developers change is the adapter (Python). How its bytes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -168,6 +168,39 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[int, ...] = ()
 
 
+class ListHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What all entries of a name check or of a whitelist round share."""
+
+    reference: str  # ours, unique for ever, 1..30 of [A-Z0-9]
+    sequence: int  # per bank and day, from 1
+    created: datetime  # Asia/Shanghai, whole seconds
+    count: int
+
+
+class CheckLine(NamedTuple):
+    """A question: does this account belong to a person of this name and id number?"""
+
+    line: int  # 1-based, gapless within the Document
+    ref: str  # ours, comes back in the answer
+    name: str
+    account: str
+    id_type: str = ""
+    id_number: str = ""
+
+
+class PairLine(NamedTuple):
+    """One change of the name-mismatch whitelist shared with a Bank."""
+
+    line: int  # 1-based, gapless within the Document
+    number: str  # of the NamePair
+    action: str  # "add", "amend", "remove"
+    name: str  # the bureau's spelling
+    account: str
+    bank_name: str = ""  # the bank's spelling, empty where it is not known
+    id_type: str = ""
+    id_number: str = ""
+
+
 class SealSlot(NamedTuple):
     """Yielded by a writer at the place where an enveloped signature goes; it is filled after the rest is hashed."""
 
@@ -184,13 +217,40 @@ class Enveloped(msgspec.Struct, frozen=True, tag="xmldsig"):
     location: tuple[str, ...]
 
 
-class Detached(msgspec.Struct, frozen=True, tag="cms"):
-    """A CMS signature beside the Document: name + ``suffix``, DER, SHA-256 with RSA, signed attributes, certificate included."""
+class Detached(msgspec.Struct, frozen=True, tag="detached"):
+    """A signature beside the Document: name + ``suffix``, DER, certificate included.
+
+    ``cms``: RFC 5652, SHA-256 with RSA, signed attributes. ``gmt0010``: GM/T 0010 = GB/T 35275, SM3 with SM2, no attributes.
+    """
 
     suffix: str = ".p7s"
+    form: Literal["cms", "gmt0010"] = "cms"
 
 
-Seal = Enveloped | Detached
+class Attached(msgspec.Struct, frozen=True, tag="attached"):
+    """The payload travels inside the signed data: what leaves or arrives is one DER file, what may be read is its content.
+
+    ``pkcs7``: PKCS#7 1.5 signed data, SHA-256 with RSA. ``gmt0010``: GM/T 0010 = GB/T 35275, SM3 with SM2. ``sha1``: the partner's
+    Agreement says that it still signs with SHA-1 (``pkcs7`` only); then such a seal is believed on the way in. None is ever made.
+    """
+
+    form: Literal["pkcs7", "gmt0010"] = "pkcs7"
+    sha1: bool = False
+
+
+class Inline(msgspec.Struct, frozen=True, tag="inline"):
+    """The signature stands in a slot of the body itself; the adapter's route puts ours in, by ``Sign``.
+
+    ``split`` takes a whole inbound Document and gives (signed bytes, signature bytes); pure; raises Malformed or ValueError where there is
+    no slot. ``algorithm`` as the Crypto port names it. ``signer_id`` gives SM2's signer id at a Bank; None is the standard's default.
+    """
+
+    split: Callable[[bytes], tuple[bytes, bytes]]
+    algorithm: str
+    signer_id: Callable[[Bank], str] | None = None
+
+
+Seal = Enveloped | Detached | Attached | Inline
 
 
 # ---------------------------------------------------------------------------------------------------------------- what comes in
