@@ -275,7 +275,7 @@ async def _write_all(
             reference=head.reference,
         )
         lines = encode_lines.pay_lines(source, plan.group, plan.first, plan.last, first_key, step)
-        parts = partner.adapter.write_payment(head, lines, bank)
+        parts = partner.adapter.payment(head, lines, bank)
         bounds = partner.limits.document_bytes_max
         written = await folder.write(name, parts, partner.adapter.seal, setting.sign_key(bank), made, bounds)
         documents.append(

@@ -30,6 +30,7 @@ from gateway.core.bank import (
     SealSlot,
     WireKind,
 )
+from gateway.core.errors import Halt
 from gateway.core.route import Routes
 from gateway.core.verdicts import Judgement, Verdict
 
@@ -120,7 +121,7 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     routes: Mapping[WireKind, Routes]
     codes: CodeTable
     file_name: str  # default template: {customer} {date} {seq} {kind} {reference}
-    write_payment: Callable[[PaymentHead, Iterable[PayLine], Bank], Iterator[bytes | SealSlot]]
+    write_payment: Callable[[PaymentHead, Iterable[PayLine], Bank], Iterator[bytes | SealSlot]] | None
     write_inquiry: Callable[[Inquiry, Bank], Iterator[bytes | SealSlot]] | None
     read: Callable[
         [BinaryIO], Iterator[Item]
@@ -130,3 +131,14 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     encodable: Callable[[str], str]  # the first character that the charset lacks, or ""
     write_check: Callable[[ListHead, Iterable[CheckLine], Bank], Iterator[bytes | SealSlot]] | None = None
     write_pairs: Callable[[ListHead, Iterable[PairLine], Bank], Iterator[bytes | SealSlot]] | None = None
+
+    @property
+    def pays(self) -> bool:
+        """Whether payments travel in it. No instruction may name a Bank whose format only tells of names and cards."""
+        return self.write_payment is not None
+
+    def payment(self, head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> Iterator[bytes | SealSlot]:
+        """A payment Document, as a stream. Raises Refused for a line that does not fit, Halt where the format carries no payments."""
+        if self.write_payment is None:
+            raise Halt(f"{self.code} carries no payments")
+        return self.write_payment(head, lines, bank)

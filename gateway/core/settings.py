@@ -125,6 +125,8 @@ def check_bank(bank: Bank, adapters: Mapping[str, Adapter], bureau: str) -> None
     for fund, account in bank.debit_accounts.items():
         _shape(fund, _FUND, "debit_accounts", "funds written in a-z, 0-9 and _")
         _shape(account, _ACCOUNT, f"debit_accounts.{fund}", "an account number of 5 to 34 characters")
+    if bank.debit_accounts and not adapter.pays:
+        raise _wrong(f"{adapter.code} carries no payments: its bank has no debit account", "debit_accounts")
     check_window(bank.window)
     both = sorted(set(bank.calendar_extra_working) & set(bank.calendar_extra_closed))
     if both:

@@ -276,7 +276,7 @@ class Checker:
 
     def __init__(self, partners: Partners, today: dt.date, *, escapes: bool = True) -> None:
         """``escapes`` False: the message holds no backslash, so no text of it can hold a control character."""
-        self._partners = partners
+        self._partners = {code: partner for code, partner in partners.items() if partner.adapter.pays}
         self._today = today.strftime("%Y%m%d")
         self._first, self._last = today - dt.timedelta(FAR_DAYS), today + dt.timedelta(FAR_DAYS)
         self._escapes = escapes
@@ -286,7 +286,7 @@ class Checker:
         """Append to ``lines`` or ``bad``; a warning goes to both."""
         known = self._known.get(i.bank) or self._look_up(i.bank)
         if known is None:
-            bad.append(_bad(ordinal, i, Code.POLICY, "bank", f"no bank is called {i.bank}"))
+            bad.append(_bad(ordinal, i, Code.POLICY, "bank", f"no bank that takes payments is called {i.bank}"))
             return
         payee = i.payee or i.person
         fault = self._fault(i, payee, known)
@@ -316,7 +316,7 @@ class Checker:
         if i.debit_account and known.debit_accounts and i.debit_account not in known.debit_accounts:
             return Code.POLICY, "debit_account", "not one of our accounts at that bank"
         if i.alternative and i.alternative.bank not in self._partners:
-            return Code.POLICY, "alternative.bank", f"no bank is called {i.alternative.bank}"
+            return Code.POLICY, "alternative.bank", f"no bank that takes payments is called {i.alternative.bank}"
         if i.pay_date and not self._first <= i.pay_date <= self._last:
             return Code.POLICY, "pay_date", f"pay date {i.pay_date} is more than a year away"
         if self._escapes and any(_CONTROL.search(text) for text in (payee.name, i.person.name, i.purpose)):

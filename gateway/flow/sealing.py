@@ -105,14 +105,14 @@ class Sealer:
         for line in lines:
             head = structs.replace(self._head(document), count=1, minor=line.amount)
             try:
-                for _ in partner.adapter.write_payment(head, [line._replace(line=1)], partner.bank):
+                for _ in partner.adapter.payment(head, [line._replace(line=1)], partner.bank):
                     pass
             except Refused as error:
                 found.append((line.line, str(error.code), error.what))
         return found
 
     def _spool_payment(self, document: OutDocument, partner: Partner, lines: list[PayLine], hole: int) -> _Spooled:
-        return self._spool(partner, partner.adapter.write_payment(self._head(document), lines, partner.bank), hole)
+        return self._spool(partner, partner.adapter.payment(self._head(document), lines, partner.bank), hole)
 
     def _head(self, document: OutDocument) -> PaymentHead:
         return PaymentHead(

@@ -60,7 +60,7 @@ def head_for(lines: Sequence[PayLine]) -> PaymentHead:
 
 def written(lines: Iterable[PayLine] = LINES, head: PaymentHead = HEAD, bank: Bank = BANK) -> bytes:
     """The payment file's bytes, its slot left out."""
-    return b"".join(chunk for chunk in ADAPTER.write_payment(head, lines, bank) if not isinstance(chunk, SealSlot))
+    return b"".join(chunk for chunk in ADAPTER.payment(head, lines, bank) if not isinstance(chunk, SealSlot))
 
 
 class Told(msgspec.Struct):

@@ -70,7 +70,7 @@ LINES = (
 
 def written(adapter: Adapter, lines: Sequence[PayLine] = LINES, head: PaymentHead | None = None) -> bytes:
     """The payment Document's bytes, without a seal."""
-    chunks = adapter.write_payment(head or head_of(lines), iter(lines), bank_of(adapter, sealed=False))
+    chunks = adapter.payment(head or head_of(lines), iter(lines), bank_of(adapter, sealed=False))
     return b"".join(chunk for chunk in chunks if not isinstance(chunk, SealSlot))
 
 

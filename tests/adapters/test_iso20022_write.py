@@ -52,7 +52,7 @@ def test_header_and_document_are_valid() -> None:
 
 def test_the_slot_is_where_the_seal_says() -> None:
     """A signature is put exactly at the place where one is accepted."""
-    chunks = list(ADAPTER.write_payment(HEAD, LINES, BANK))
+    chunks = list(ADAPTER.payment(HEAD, LINES, BANK))
     assert [isinstance(chunk, SealSlot) for chunk in chunks].count(True) == 1
     root = etree.fromstring(b"".join(chunk if isinstance(chunk, bytes) else b"<here/>" for chunk in chunks))
     here = root.find(".//{*}here")
@@ -166,7 +166,7 @@ def test_a_full_document_fits_its_caps() -> None:
     """10,000 rows with an id, a rare name and a purpose stay far below the document's cap."""
     line = LINES[0]._replace(name="𠮷" * 35, purpose="养老金" * 15)
     lines = [line] * ADAPTER.limits.rows_max
-    size = sum(len(chunk) for chunk in ADAPTER.write_payment(head_for(lines), lines, BANK) if isinstance(chunk, bytes))
+    size = sum(len(chunk) for chunk in ADAPTER.payment(head_for(lines), lines, BANK) if isinstance(chunk, bytes))
     assert size < ADAPTER.limits.document_bytes_max // 2
 
 

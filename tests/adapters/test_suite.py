@@ -59,8 +59,15 @@ def test_it_says_what_it_is(adapter: Adapter) -> None:
 
 
 def test_capabilities_are_what_it_has(adapter: Adapter) -> None:
-    """A format that writes inquiries says so, and the other way round."""
-    assert (DocKind.INQUIRY in adapter.capabilities.writes) == (adapter.write_inquiry is not None)
+    """A format that writes a kind of Document says so, and the other way round."""
+    writers = {
+        DocKind.PAYMENT: adapter.write_payment,
+        DocKind.INQUIRY: adapter.write_inquiry,
+        DocKind.NAME_CHECK: adapter.write_check,
+        DocKind.WHITELIST: adapter.write_pairs,
+    }
+    assert adapter.capabilities.writes == {kind for kind, writer in writers.items() if writer is not None}
+    assert adapter.pays == (adapter.write_payment is not None)
     assert adapter.capabilities.reads
 
 
@@ -162,7 +169,7 @@ def test_a_slot_stands_exactly_where_a_seal_is_enveloped(adapter: Adapter) -> No
     """One slot for an enveloped seal, none for a detached one, none in the unsealed test profile."""
 
     def slots(*, sealed: bool) -> int:
-        chunks = adapter.write_payment(head_of(LINES), iter(LINES), bank_of(adapter, sealed=sealed))
+        chunks = adapter.payment(head_of(LINES), iter(LINES), bank_of(adapter, sealed=sealed))
         return sum(isinstance(chunk, SealSlot) for chunk in chunks)
 
     assert slots(sealed=True) == (1 if isinstance(adapter.seal, Enveloped) else 0)
@@ -188,7 +195,7 @@ def test_it_is_written_as_a_stream(adapter: Adapter) -> None:
 
     head = msgspec.structs.replace(head_of(LINES), count=5_000, minor=5_000 * 184000)
     sizes = []
-    for chunk in adapter.write_payment(head, source(), bank_of(adapter)):
+    for chunk in adapter.payment(head, source(), bank_of(adapter)):
         if not isinstance(chunk, SealSlot):
             sizes.append((drawn, len(chunk)))
     assert max(size for _, size in sizes) < 512 * 1024

@@ -98,7 +98,7 @@ def _payment(adapter: Adapter, lines: list[PayLine], reference: str = "BANKA2015
         count=len(lines),
         minor=sum(line.amount for line in lines),
     )
-    return _document(adapter.write_payment(head, lines, _bank(adapter)))
+    return _document(adapter.payment(head, lines, _bank(adapter)))
 
 
 def _counterpart(adapter: Adapter, folder: Path, **settings: Any) -> Counterpart:

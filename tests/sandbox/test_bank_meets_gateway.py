@@ -124,7 +124,7 @@ async def _sealed(side: Side, reference: str, lines: list[PayLine]) -> SealedDoc
     spool = side.archive.spool(16 * 1024 * 1024)
     certificate = side.crypto.certificate("bureau-sign")
     hole = -1
-    for part in side.adapter.write_payment(head, lines, side.bank):
+    for part in side.adapter.payment(head, lines, side.bank):
         if isinstance(part, SealSlot):
             hole = spool.hole(xmldsig.signature_size(certificate, 256))
         else:

@@ -127,7 +127,7 @@ def _payment(reference: str = "R0001") -> bytes:
     configured = Bank(
         code="MOCK", name="Mock", adapter="iso20022", wire=WireKind.FOLDER, customer="440600001", sealed=False
     )
-    parts = ADAPTER.write_payment(head, lines, configured)
+    parts = ADAPTER.payment(head, lines, configured)
     return b"".join(part for part in parts if isinstance(part, bytes))
 
 
