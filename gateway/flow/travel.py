@@ -64,19 +64,26 @@ class Traveller:
         A cancellation passes as it is: whoever drives us finds the Document in ``sending`` and doubts it.
         """
         left = False  # a final request ended well: part of the Document is at the bank
-        final = False  # the request under way is one
+        posted = False  # a final Post was answered, and the route still reads what that proves
+        request: Request | None = None  # the one under way
         reply: Any = None
         try:
             while True:
+                request = None
                 request = route.send(reply)
-                final = is_final(request)
+                if posted and _goes_on(request):
+                    left, posted = True, False
                 reply = await asyncio.wait_for(self._perform(request), self._deadline_s)
-                left, final = left or final, False
+                posted = posted or (is_final(request) and isinstance(request, Post))
+                left = left or (is_final(request) and not isinstance(request, Post))
         except StopIteration as end:
             result: T = end.value
             return result
         except Exception as error:  # the wire's or the route's own: the question is only whether money may have moved
-            raise _known(error, final=final, left=left) from error
+            proven = request is None and isinstance(error, NotSent)
+            raise _known(
+                error, final=request is not None and is_final(request), left=left or (posted and not proven)
+            ) from error
         finally:
             route.close()
 
@@ -103,6 +110,11 @@ def is_final(request: Request) -> bool:
         case Publish() | Offer():
             return True
     return False
+
+
+def _goes_on(request: Request) -> bool:
+    """Whether the route has read the answer before and takes it for the bank's: it keeps it, moves its cursor, or sends the next part."""
+    return is_final(request) or isinstance(request, Save | Take)
 
 
 def _known(error: BaseException, *, final: bool, left: bool) -> BaseException:

@@ -229,8 +229,8 @@ async def test_a_deadline_is_no_answer(request_: Request, left: bool) -> None:
         async def sign(self, key: str, algorithm: str, data: bytes) -> bytes:
             return bytes(await self._slowly(super().sign(key, algorithm, data)))
 
-        async def take_in(self, get: Get) -> bool:
-            return bool(await self._slowly(super().take_in(get)))
+        async def take_in(self, request: Get | Take) -> bool:
+            return bool(await self._slowly(super().take_in(request)))
 
         async def save(self, cursor: str) -> None:
             await self._slowly(super().save(cursor))
@@ -273,6 +273,40 @@ async def test_an_error_of_the_route_itself(error: BaseException, left: bool) ->
         assert type(found.value) is InDoubt
     else:
         assert type(found.value) is (type(error) if isinstance(error, PASSING) else NotSent)
+
+
+POST = FINALS[2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stands"),
+    [
+        ((), (), True),
+        ((Put("in/x.tmp", DOCUMENT), Post("/ask", b"", "", final=False)), (), True),
+        ((), (Wait(5), Sign(b"data", "rsa-sha256")), True),
+        ((POST, Save("1")), (), False),
+        ((Rename("in/x.tmp", "in/x"),), (), False),
+        ((), (Save("1"),), False),
+        ((), (Take("reply", b"{}"),), False),
+        ((), (Post("/pay", b"2", ""),), False),
+    ],
+)
+async def test_the_route_reads_what_the_answer_to_a_post_proves(
+    before: tuple[Request, ...], after: tuple[Request, ...], stands: bool
+) -> None:
+    """ "Surely nothing", read from the answer to the first final Post, stands; after anything else that left, or went on, it is a doubt."""
+    fails = NotSent("the bank says that it could not read it")
+    walk = Walk(*before, POST, *after, fails=fails)
+    with pytest.raises(NotSent if stands else InDoubt):
+        await World().traveller().travel(walk())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=named)
+@pytest.mark.parametrize("reading", [Sign(b"data", "rsa-sha256"), Wait(5)], ids=named)
+async def test_an_error_while_the_answer_is_read_is_a_doubt(error: BaseException, reading: Request) -> None:
+    """Only the route itself can read an answer: what fails meanwhile says nothing about the Post."""
+    with pytest.raises(InDoubt):
+        await World(reading, error).traveller().travel(Walk(POST, reading)())
 
 
 async def test_replies_and_the_end() -> None:
