@@ -346,6 +346,7 @@ class PaymentResult(_Strict, frozen=True):
     text: str = ""
     bank_ref: str = ""
     document: str = ""
+    corrects: str = ""  # the outcome told before that the bank takes back in writing: paid or failed
 
 
 class PaymentResults(_Strict, frozen=True):

@@ -34,6 +34,8 @@ _ASSERTS = {
     Outcome.UNKNOWN: AttemptState.UNKNOWN,
     Outcome.RETURNED: AttemptState.RETURNED,
 }
+#: How a final state is taken back: only by the bank's written word, entered by two people.
+_CORRECTS = {Outcome.PAID: AttemptEvent.CORRECTED_PAID, Outcome.FAILED: AttemptEvent.CORRECTED_FAILED}
 _ABSENT = -1
 #: What says nothing that could contradict anything.
 _SILENT = (Outcome.PENDING, Outcome.NONE)
@@ -66,9 +68,13 @@ class ToldLine(NamedTuple):
 
 
 class Told:
-    """A decoded Document's lines in columns. ``add`` each Row with its Judgement, then read it back in pages."""
+    """A decoded Document's lines in columns. ``add`` each Row with its Judgement, then read it back in pages.
 
-    def __init__(self) -> None:
+    ``letter``: the bank's written word, entered by two people, which may also correct a final state.
+    """
+
+    def __init__(self, *, letter: bool = False) -> None:
+        self.letter = letter
         self._keys = array("q")
         self._amounts = array("q")
         self._word_of = array("L")
@@ -240,7 +246,7 @@ def weigh(
         if fault:  # whatever is wrong with it, unless it denies the payment money may have moved
             weighed.parking.append(fault._replace(contradicts=line.word.outcome not in _DENIED))
             continue
-        applying = _apply(line, mine)
+        applying = _apply(line, mine, letter=told.letter)
         if isinstance(applying, Parking):
             weighed.parking.append(applying)
         elif applying is None:
@@ -271,7 +277,7 @@ def _fault(told: Told, line: ToldLine, mine: Known) -> Parking | None:
     return None
 
 
-def _apply(line: ToldLine, mine: Known) -> Applying | Parking | None:
+def _apply(line: ToldLine, mine: Known, *, letter: bool) -> Applying | Parking | None:
     """The state it leads to; None where it says nothing new; a contradiction is parked."""
     outcome = line.word.outcome
     if outcome in _SILENT:
@@ -283,6 +289,8 @@ def _apply(line: ToldLine, mine: Known) -> Applying | Parking | None:
     if state is AttemptState.UNKNOWN and outcome is Outcome.REFUSED:
         event = AttemptEvent.FAILED  # nothing was booked: that ends the doubt
     after = ATTEMPT[state].get(event)
+    if after is None and letter and outcome in _CORRECTS:
+        after = ATTEMPT[state].get(_CORRECTS[outcome])
     if after is not None and after is not state:
         return Applying(mine, after, line)
     if state is _ASSERTS[outcome] or (

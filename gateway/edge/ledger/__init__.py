@@ -6,7 +6,7 @@ the driver as a coroutine.
 
 from __future__ import annotations
 
-from gateway.edge.ledger import accept, actors, audit, collect, intake, lanes, mend, outbox, query, release
+from gateway.edge.ledger import accept, actors, audit, collect, intake, lanes, letters, mend, outbox, query, release
 from gateway.edge.ledger.engine import Operations, World, open_driver, read, snapshot, write
 
 
@@ -74,6 +74,8 @@ class SqlLedger(Operations):
     approve_held_run = write(release.approve_held_run)
     propose_free = write(release.propose_free)
     approve_free = write(release.approve_free)
+    propose_letter = write(letters.propose_letter)
+    approve_letter = write(letters.approve_letter)
     decline = write(release.decline)
     close_parked = write(mend.close_parked)
     act = write(audit.append)

@@ -62,16 +62,28 @@ def need_role(tx: Tx, actor: str, role: str) -> None:
         raise Refused(f"{actor} is not an active {role}", code=Code.AUTH)
 
 
-def propose(tx: Tx, actor: str, kind: str, subject: str, body: dict[str, Any]) -> int:
-    """Lay something before the second person. Raises Conflict while another proposal on the same subject is open."""
-    need_role(tx, actor, MAKER)
+def propose(
+    tx: Tx,
+    actor: str,
+    kind: str,
+    subject: str,
+    body: dict[str, Any],
+    *,
+    role: str = MAKER,
+    chain: dict[str, Any] | None = None,
+) -> int:
+    """Lay something before the second person. Raises Conflict while another proposal on the same subject is open.
+
+    ``chain``: what the audit chain keeps instead of a ``body`` that is long.
+    """
+    need_role(tx, actor, role)
     if open_ := find(tx, kind, subject):
         raise Conflict(f"{kind} of {subject} is proposed already, by {open_.maker}", where=subject)
     key = tx.scalar(
         "INSERT INTO proposal (kind, subject, body, maker, proposed_ms) VALUES (:kind, :subject, :body, :maker, :now) RETURNING key",
         kind=kind, subject=subject, body=_canonical(body).decode(), maker=actor, now=tx.now_ms,
     )  # fmt: skip
-    audit.append(tx, actor, f"{kind}.proposed", subject, body)
+    audit.append(tx, actor, f"{kind}.proposed", subject, body if chain is None else chain)
     return int(key)
 
 
@@ -84,13 +96,22 @@ def find(tx: Tx, kind: str, subject: str) -> Any | None:
     )
 
 
-def decide(tx: Tx, actor: str, kind: str, subject: str, body: dict[str, Any] | None, *, approve: bool = True) -> Any:
+def decide(
+    tx: Tx,
+    actor: str,
+    kind: str,
+    subject: str,
+    body: dict[str, Any] | None,
+    *,
+    approve: bool = True,
+    role: str = CHECKER,
+) -> Any:
     """The second person's word; returns the proposal.
 
     ``body`` is what stands now: approving something that changed since it was proposed is refused (the checker approves what the maker saw).
     Raises Refused AUTH for the maker, or without the role; Conflict if nothing is open or the content differs.
     """
-    need_role(tx, actor, CHECKER)
+    need_role(tx, actor, role)
     row = find(tx, kind, subject)
     if row is None:
         raise Conflict(f"no open proposal: {kind} of {subject}", where=subject)

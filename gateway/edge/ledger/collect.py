@@ -43,6 +43,7 @@ _STAGE = (
     ("bank_ref", "TEXT"),
 )
 _UNPAID = (AttemptState.FAILED, AttemptState.RETURNED, AttemptState.REFUSED)
+_TOLD_FINAL = (AttemptState.PAID, AttemptState.FAILED)
 
 
 # ---------------------------------------------------------------------------------------------------------------- arriving
@@ -261,6 +262,7 @@ class _Application:
                     text=word.text,
                     bank_ref=line.bank_ref,
                     document=document,
+                    corrects=known.state if told.letter and known.state in _TOLD_FINAL else "",
                 )
             )
             if word.verdict is Verdict.NAME_MISMATCH:
