@@ -168,6 +168,9 @@ WORDS: dict[str, Words] = {
     "bank.limits.account_chars_max": Words("Characters of an account number.", "账号最长多少位？"),
     "bank.limits.purpose_bytes_max": Words("Bytes of the purpose, in the format's charset.", "用途最长多少字节？"),
     "bank.limits.document_bytes_max": Words("Bytes of a document, either way.", "文件大小上限？"),
+    "bank.format_options": Words(
+        "What only this bank's format asks for, all text: its README lists them.", "见各格式说明。"
+    ),
     "bank.wire_options": Words("The wire's address and ways; a value `file:PATH` stands for that file's text."),
     "bank.wire_options.root": Words(
         "folder: the shared folder (required); sftp: a folder below the login's; in it lie in/ and out/.", "目录？"

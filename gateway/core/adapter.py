@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -30,9 +30,11 @@ from gateway.core.bank import (
     SealSlot,
     WireKind,
 )
-from gateway.core.errors import Halt
+from gateway.core.errors import Code, Halt, Refused
 from gateway.core.route import Routes
 from gateway.core.verdicts import Judgement, Verdict
+
+O = TypeVar("O", bound=msgspec.Struct)  # noqa: E741 - a type variable for options
 
 
 class Trust(StrEnum):
@@ -131,6 +133,7 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     encodable: Callable[[str], str]  # the first character that the charset lacks, or ""
     write_check: Callable[[ListHead, Iterable[CheckLine], Bank], Iterator[bytes | SealSlot]] | None = None
     write_pairs: Callable[[ListHead, Iterable[PairLine], Bank], Iterator[bytes | SealSlot]] | None = None
+    options: type[msgspec.Struct] | None = None  # what stands under ``format_options`` of its Banks, every field a text
 
     @property
     def pays(self) -> bool:
@@ -142,3 +145,11 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
         if self.write_payment is None:
             raise Halt(f"{self.code} carries no payments")
         return self.write_payment(head, lines, bank)
+
+
+def format_options(bank: Bank, type_: type[O]) -> O:
+    """The Bank's options for its format. Raises Refused SCHEMA."""
+    try:
+        return msgspec.convert(dict(bank.format_options), type_)
+    except msgspec.ValidationError as error:
+        raise Refused(f"format_options: {error}", code=Code.SCHEMA, where=f"bank {bank.code}") from None

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.core.adapter import Adapter, Trust
+from gateway.core.adapter import Adapter, Trust, format_options
 from gateway.core.bank import Bank, DuplicateAnswer, Limits
 from gateway.core.batching import check_codes, check_limits, check_template
 from gateway.core.calendar import check_window
@@ -127,6 +127,10 @@ def check_bank(bank: Bank, adapters: Mapping[str, Adapter], bureau: str) -> None
         _shape(account, _ACCOUNT, f"debit_accounts.{fund}", "an account number of 5 to 34 characters")
     if bank.debit_accounts and not adapter.pays:
         raise _wrong(f"{adapter.code} carries no payments: its bank has no debit account", "debit_accounts")
+    if adapter.options is not None:
+        format_options(bank, adapter.options)
+    elif bank.format_options:
+        raise _wrong(f"{adapter.code} has no options of its own", "format_options")
     check_window(bank.window)
     both = sorted(set(bank.calendar_extra_working) & set(bank.calendar_extra_closed))
     if both:

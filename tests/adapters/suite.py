@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from adapters import discover
 from gateway.core.adapter import Adapter
 from gateway.core.bank import Bank, Block, Head, Item, PayLine, PaymentHead, Row, SealSlot, Tail
@@ -26,7 +28,22 @@ def bank_of(adapter: Adapter, *, sealed: bool = True) -> Bank:
         customer="440600001",
         clearing_code="999584000017",
         sealed=sealed,
+        format_options=options_of(adapter),
     )
+
+
+def options_of(adapter: Adapter) -> dict[str, str]:
+    """The example of every option that the format cannot do without."""
+    if adapter.options is None:
+        return {}
+    info = msgspec.inspect.type_info(adapter.options)
+    assert isinstance(info, msgspec.inspect.StructType)
+    examples = {}
+    for field in info.fields:
+        if field.required:
+            assert isinstance(field.type, msgspec.inspect.Metadata)
+            examples[field.encode_name] = str((field.type.extra_json_schema or {})["examples"][0])
+    return examples
 
 
 def head_of(lines: Sequence[PayLine]) -> PaymentHead:
