@@ -201,6 +201,7 @@ class _Application:
         self.parked = 0
         self.quiet = 0
         self.lots: dict[int, Any] = {}
+        self.told_of: set[int] = set()  # Documents with a line that moved
 
     def page(self, told: Told, page: list[Any]) -> None:
         """Weigh, move, tell, park one page."""
@@ -230,6 +231,8 @@ class _Application:
             self.moves[key] += 1
             self.minors[key] += a.known.amount
             self.moved[str(a.after)] += 1
+            if a.known.document_key is not None:
+                self.told_of.add(a.known.document_key)
 
     def _tell(self, told: Told, applying: list[Applying]) -> None:
         """``payment.results`` and ``name.mismatch``, per payer."""
@@ -318,18 +321,19 @@ class _Application:
             doubt.hold_unsent(self.tx, known, parking.what)
 
     def finish(self) -> None:
-        """Controls, and what the whole Document's word does to our Document."""
-        if self.document and self.application.document_event == DocumentEvent.REFUSED:
-            self._end_doubts(self.document)
+        """Controls, and what the word on the whole, or on its last line, does to our Documents."""
+        document, event = self.document, self.application.document_event
+        if document and event == DocumentEvent.REFUSED:
+            self._end_doubts(document)
         control.record(self.tx, [control.Moved(*key, count, self.minors[key]) for key, count in self.moves.items()])
-        document = self.document
-        if document is None:
-            return
         told = sum(self.moves.values())
-        if told:
+        if document and told:
             self.tx.run("UPDATE document SET told = told + :told WHERE key = :key", told=told, key=document.key)
-        if self.application.document_event:
-            doubt.document_word(self.tx, document.key, DocumentEvent(self.application.document_event), self.application)
+        if document and event:
+            doubt.document_word(self.tx, document.key, DocumentEvent(event), self.application)
+        refused = {document.key} if document and event == DocumentEvent.REFUSED else set()
+        for key in sorted(self.told_of - refused):
+            doubt.lines_told(self.tx, key, self.application)
 
     def _end_doubts(self, document: OutDocument) -> None:
         """The whole is refused with proof: what was unknown in it is surely not paid, and the payer is told so."""

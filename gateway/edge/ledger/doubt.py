@@ -54,25 +54,36 @@ def proven(tx: Tx, document: OutDocument) -> bool:
     return document.sendings == 1 and not booked
 
 
+def all_told(tx: Tx, document: OutDocument) -> bool:
+    """Whether the bank has told a final state of every line of a payment Document: then no doubt about the whole is left."""
+    if document.kind is not DocKind.PAYMENT:
+        return False
+    row = tx.row(
+        "SELECT COUNT(*) AS lines, SUM(CASE WHEN state IN ('paid', 'failed', 'returned', 'refused') THEN 1 ELSE 0 END) AS told "
+        "FROM attempt WHERE document_key = :key",
+        key=document.key,
+    )
+    return bool(row.lines) and row.lines == row.told
+
+
 def document_word(tx: Tx, document_key: int, event: DocumentEvent, application: Application) -> None:
     """What the bank's word on the whole Document does to it and to its lines that have no word of their own."""
-    document = lanes.one(tx, document_key)
-    if event is DocumentEvent.REFUSED and not proven(tx, document):
+    document = lanes.one(tx, document_key, lock=True)
+    denied = event is DocumentEvent.REFUSED
+    if denied and not proven(tx, document):
         event = DocumentEvent.DOUBTED
+    # Of a Document that left once, "refused" after "paid" is a contradiction; of one that left twice it may be of the second copy.
+    contradicted = denied and document.sendings < 2
+    if event is DocumentEvent.DOUBTED and not contradicted and all_told(tx, document):
+        _note(tx, document, application)
+        return
     if event not in DOCUMENT[DocumentState(document.state)]:
         if (
             event is DocumentEvent.DOUBTED and document.state == DocumentState.IN_DOUBT
         ):  # by our own wire: now its payments are too
             control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)
         return
-    lanes.move_document(tx, document, event, code=application.document_code, what=application.document_what)
-    audit.append(
-        tx,
-        audit.SERVICE,
-        f"document.{event}",
-        f"document:{document.reference}",
-        {"code": application.document_code, "by": application.seal_by},
-    )
+    _step(tx, document, event, application)
     if document.kind is not DocKind.PAYMENT:
         return
     if event is DocumentEvent.REFUSED:
@@ -86,3 +97,42 @@ def document_word(tx: Tx, document_key: int, event: DocumentEvent, application: 
         control.move(tx, AttemptEvent.DOCUMENT_REFUSED, "a.document_key = :document", document=document.key)
     elif event is DocumentEvent.DOUBTED:
         control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)
+
+
+def lines_told(tx: Tx, document_key: int, application: Application) -> None:
+    """The bank told lines of it, by whatever notice: so it has it. What waits to leave again stays here, and the last line ends the doubt."""
+    document = lanes.one(tx, document_key, lock=True)
+    if document.state == DocumentState.SEALED:
+        _step(tx, document, DocumentEvent.DOUBTED, application)
+        control.move(tx, AttemptEvent.UNKNOWN, "a.document_key = :document", document=document.key)
+        document = lanes.one(tx, document_key)
+    if document.state == DocumentState.IN_DOUBT and all_told(tx, document):
+        _step(tx, document, DocumentEvent.FOUND, application)
+
+
+def _note(tx: Tx, document: OutDocument, application: Application) -> None:
+    """A doubt that came after the last line was told is no doubt: the bank has the Document, and its word is kept."""
+    if document.state == DocumentState.SEALED:  # it was about to leave again
+        _step(tx, document, DocumentEvent.DOUBTED, application)
+        document = lanes.one(tx, document.key)
+    for event in (DocumentEvent.RECEIPTED, DocumentEvent.FOUND):
+        if event in DOCUMENT[DocumentState(document.state)]:
+            _step(tx, document, event, application)
+            return
+    tx.run(
+        "UPDATE document SET code = :code, what = :what WHERE key = :key",
+        code=application.document_code or None,
+        what=application.document_what or None,
+        key=document.key,
+    )
+    _record(tx, document, "noted", application)
+
+
+def _step(tx: Tx, document: OutDocument, event: DocumentEvent, application: Application) -> None:
+    lanes.move_document(tx, document, event, code=application.document_code, what=application.document_what)
+    _record(tx, document, event, application)
+
+
+def _record(tx: Tx, document: OutDocument, what: str, application: Application) -> None:
+    body = {"code": application.document_code, "by": application.seal_by}
+    audit.append(tx, audit.SERVICE, f"document.{what}", f"document:{document.reference}", body)
