@@ -36,8 +36,9 @@ class IsoSide:
         return opened
 
     def name(self, answer: Answer, order: Order | None) -> str:
-        """``<customer>_<kind>_<number>.xml``."""
-        return f"{self._customer}_{answer.kind}_{answer.id:08d}.xml"
+        """``<customer>_<kind>_<number>.xml``. A bank that takes its word back calls that a result too, so names keep the order in which it spoke."""
+        kind = Kind.RESULT if answer.kind is Kind.CONTRADICTION else answer.kind
+        return f"{self._customer}_{kind}_{answer.id:08d}.xml"
 
     def write(
         self, answer: Answer, order: Order | None, rows: Iterable[Booked], twist: Twist

@@ -41,7 +41,7 @@ from tests.servers import ROOT, plain_url
 
 #: Both formats, three ways; what is in doubt can be cleared at each of them (pain.001 has no inquiry that a queue could carry).
 WIRES = {"BANKA": WireKind.FOLDER, "BANKB": WireKind.AMQP, "BANKC": WireKind.SFTP, "BANKD": WireKind.FOLDER}
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 #: How far the ledger's past is moved back where a test would have to wait: beyond every lease, window and interval.
 AWAY_MS = 3 * 3_600_000
 POLL_S = 0.05
@@ -202,6 +202,13 @@ class Place:
                 passed = time.monotonic()
             await asyncio.sleep(POLL_S)
 
+    async def until_true(self, holds: Callable[[], bool]) -> None:
+        """Wait for what somebody else does."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, await self.standing()
+            await asyncio.sleep(POLL_S)
+
     async def until_dead(self, served: Served) -> int:
         """Until the process has ended by itself; its exit status. It must end before the month is over."""
         deadline = time.monotonic() + PATIENCE_S
@@ -241,7 +248,7 @@ class Place:
     async def let_go(self, run_id: str) -> None:
         """Propose as one, approve as the other."""
         for actor in _PEOPLE:
-            await self.ledger.authenticate(actor, _secret(actor))
+            await self.ledger.authenticate(actor, secret(actor))
         await self.ledger.propose_release(VERIFIER, run_id, PAYER)
         await self.ledger.approve_release(APPROVER, run_id, PAYER)
 
@@ -278,7 +285,8 @@ class Place:
                 await exchange.publish(out, found.type, mandatory=True)
 
 
-def _secret(actor: str) -> str:
+def secret(actor: str) -> str:
+    """What that person would type."""
     return f"only a test, {actor}"
 
 
@@ -312,7 +320,7 @@ async def open_place(
         ear = Ear()
         async with open_ledger(built.config, SystemClock()) as ledger, await aio_pika.connect(amqp_url) as connection:
             for actor, role in _PEOPLE.items():
-                await ledger.add_actor("test", actor, actor, frozenset({role}), _secret(actor))
+                await ledger.add_actor("test", actor, actor, frozenset({role}), secret(actor))
             channel = await connection.channel()
             queue = await channel.get_queue(payer_queue(PAYER), ensure=True)
             await queue.consume(ear.take)

@@ -16,7 +16,7 @@ async def assert_kept(place: Place) -> None:
     await books_agree(place)
     assert await place.ledger.faults() == []  # conservation, the audit chain, nothing paid twice
     assert await place.closed(), await place.standing()
-    assert not await place.doubtful()
+    assert not await place.doubtful(), await place.standing()
     told_right(place)
     for name in ("run.accepted", "run.released", "run.closed"):
         assert place.ear.count(name) == len(await place.ledger.list_runs()), name

@@ -15,6 +15,7 @@ from gateway.edge.points import EXIT_STATUS
 from tests.e2e.place import open_place, this_month
 from tests.e2e.promises import assert_kept
 
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 PAYMENTS = 80
 #: One in each kind of place: broker known, transaction open, file half made, bank knows and we do not, event told and not noted.
 ON_SQLITE = ("intake.recorded", "accept.born", "seal.spooled", "send.travelled", "collect.weighed", "outbox.published")
@@ -33,7 +34,6 @@ async def die_and_return(folder: Path, point: str, amqp_url: str, ledger_url: st
         await assert_kept(place)
 
 
-@pytest.mark.servers
 @pytest.mark.parametrize("point", POINTS)
 async def test_every_promise_is_kept_after_a_death_at(
     point: str, town_folder: Path, amqp_url: str, pg_ledger: str
@@ -42,7 +42,6 @@ async def test_every_promise_is_kept_after_a_death_at(
     await die_and_return(town_folder, point, amqp_url, pg_ledger)
 
 
-@pytest.mark.servers
 @pytest.mark.parametrize("point", ON_SQLITE)
 async def test_the_same_on_sqlite_after_a_death_at(
     point: str, town_folder: Path, amqp_url: str, sqlite_ledger: str
