@@ -15,12 +15,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from gateway.codec.cms import SEAL_BYTES_MAX, parse_signed_data
+from gateway.codec.signed_data import SEAL_BYTES_MAX
 from gateway.codec.xmldsig import DS
 from gateway.core.adapter import Adapter
 from gateway.core.bank import Detached, Enveloped
 from gateway.core.errors import Code, Refused, Unverified
-from gateway.edge.crypto import detached, xmldsig
+from gateway.edge.crypto import signed, xmldsig
 from gateway.edge.crypto.keys import FILE_BYTES_MAX, Certificate, KeyFiles, read_certificate
 
 #: A tree of the whole Document is built to verify an enveloped seal; above this `inspect` reads it without.
@@ -76,22 +76,22 @@ def check(
     """
     shape = adapter.seal
     if isinstance(shape, Detached):
-        return (_check_detached(payload, seal, known, at), payload) if seal else (Finding(State.ABSENT), payload)
+        return (_check_detached(shape, payload, seal, known, at), payload) if seal else (Finding(State.ABSENT), payload)
     if isinstance(shape, Enveloped):
         return _check_enveloped(shape, payload, size, known, at)
     return Finding(State.ABSENT, why="this format has no seal: what counts is the channel it came by"), payload
 
 
-def _check_detached(payload: BinaryIO, seal: bytes, known: Known, at: datetime) -> Finding:
+def _check_detached(shape: Detached, payload: BinaryIO, seal: bytes, known: Known, at: datetime) -> Finding:
     try:
-        parsed = parse_signed_data(seal)
+        parsed = signed.read(shape, seal)
         claimed = next((_subject(der) for der in parsed.certificates), "") or f"certificate number {parsed.serial:x}"
     except Unverified as error:
         return Finding(State.INVALID, why=error.what)
     if not known.certificates:
         return Finding(State.UNVERIFIED, claimed, "no certificate was given to verify it with")
     try:
-        pin = detached.verify(known.certificates, payload, seal, at)
+        pin = signed.verify(known.certificates, payload, seal, at, shape)
     except Unverified as error:
         return _refuted(error, claimed, known)
     finally:

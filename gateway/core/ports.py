@@ -160,11 +160,16 @@ class Archive(Protocol):
 # ---------------------------------------------------------------------------------------------------------------- crypto
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verification proved: by whom, and which bytes. Only ``signed`` may be read (P8)."""
+class SignedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose signature it is."""
 
     by: str  # name of the pinned certificate
     fingerprint: str  # SHA-256 of that certificate, hex
+
+
+class Verified(SignedBy, frozen=True, kw_only=True):
+    """What a verification proved: by whom, and which bytes. Only ``signed`` may be read (P8)."""
+
     signed: BinaryIO
 
 
@@ -182,8 +187,16 @@ class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Crypto(Protocol):
     """Keys and engines. Nothing here returns a private key."""
 
-    async def sign(self, key: str, algorithm: str, data: bytes) -> bytes:
-        """Signature over ``data`` (``rsa-sha256``), checked with the key's own certificate before it is returned."""
+    async def sign(self, key: str, algorithm: str, data: bytes, signer_id: str = "") -> bytes:
+        """Signature over ``data``, checked with the key's own certificate before it is returned.
+
+        ``rsa-sha256``; ``sm2-sm3`` (DER) and ``sm2-sm3-raw`` (r‖s, 64 bytes). ``signer_id`` is SM2's, "" its default. Raises Refused:
+        POLICY for another algorithm, CERT for a key that may not sign; Unavailable if the engine is away or signs wrongly.
+        """
+        ...
+
+    async def sign_stream(self, key: str, algorithm: str, data: BinaryIO, signer_id: str = "") -> bytes:
+        """``sign`` over all that ``data`` holds, read once from its start and rewound, in constant memory."""
         ...
 
     def certificate(self, key: str) -> bytes:
@@ -191,7 +204,26 @@ class Crypto(Protocol):
         ...
 
     def verify(self, bank: Bank, shape: Seal, payload: BinaryIO, seal: bytes | None, at: datetime) -> Verified:
-        """Check an inbound seal against the Bank's pins. Synchronous: used inside Work. Raises Unverified (SIG, CERT)."""
+        """Check an inbound seal against the Bank's pins. Synchronous: used inside Work. Raises Unverified (SIG, CERT, SIZE)."""
+        ...
+
+    def check(
+        self, bank: Bank, algorithm: str, data: bytes, signature: bytes, at: datetime, signer_id: str = ""
+    ) -> SignedBy:
+        """Check a bare signature over ``data`` against the Bank's pins. Synchronous. Raises Unverified (SIG, CERT)."""
+        ...
+
+    async def encrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+        """Ciphertext of ``data``.
+
+        ``sm4-cbc`` with the secret called ``key``, PKCS#7 padding, ``iv`` of 16 bytes; ``cms-enveloped`` to the pinned encryption
+        certificate called ``key`` (DER, AES-256-CBC, RSA). Raises Refused: POLICY for another algorithm or iv, CERT for the key.
+        """
+        ...
+
+    async def decrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+        """The plaintext; it proves nothing about who wrote it. ``key``: the secret, or for ``cms-enveloped`` a decryption key of ours ("":
+        whichever the envelope names). Raises Refused as ``encrypt``, Unverified SIG for what does not open, Unavailable (engine)."""
         ...
 
     def keys(self) -> list[KeyInfo]:

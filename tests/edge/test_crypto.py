@@ -119,9 +119,13 @@ class WrongEngine:
         self._certificate = certificate
         self._answer = answer
 
-    async def sign(self, key: str, name: str, data: bytes) -> bytes:
+    async def sign(self, key: str, algorithm: str, digest: bytes) -> bytes:
         """Whatever it was given."""
         return self._answer
+
+    async def unwrap(self, key: str, wrapped: bytes) -> bytes | None:
+        """Nothing."""
+        return None
 
     def certificates(self) -> Mapping[str, Certificate]:
         """One signing key."""
@@ -134,7 +138,7 @@ async def test_a_signature_that_does_not_hold_is_never_handed_out(pki: DevPki, o
     certificate = Certificate("bureau-sign", "sign", der)
     of_other_data = await ours.sign("bureau-sign", "rsa-sha256", b"other data")
     for answer in (b"", bytes(256), of_other_data, of_other_data[:-1]):
-        engine = EngineCrypto(WrongEngine(certificate, answer), Pins({}), ManualClock(JUNE))
+        engine = EngineCrypto(WrongEngine(certificate, answer), Pins({}), ManualClock(JUNE), InlineWork())
         with pytest.raises(Unavailable):
             await engine.sign("bureau-sign", "rsa-sha256", b"data")
 

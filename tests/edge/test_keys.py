@@ -149,7 +149,7 @@ def test_weak_and_foreign_keys_are_refused(tmp_path: Path) -> None:
     made = builder.serial_number(1).not_valid_before(JANUARY).not_valid_after(JULY).sign(curve, hashes.SHA256())
     file = write(tmp_path / "e.key", pem(curve))
     certificate = write(tmp_path / "e.crt", made.public_bytes(serialization.Encoding.PEM))
-    assert "not an RSA key" in refused(Code.CERT, tmp_path, use="sign", file=file, certificate=certificate)
+    assert "not an RSA or SM2 key" in refused(Code.CERT, tmp_path, use="sign", file=file, certificate=certificate)
 
 
 def test_a_key_open_to_everybody_is_refused(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:

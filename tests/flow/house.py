@@ -28,7 +28,8 @@ from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.keys import PrivateKey, load_keys, load_pins
 from gateway.edge.crypto.pins import Pins
 from gateway.edge.crypto.pki import DevPki, sign_name
-from gateway.edge.crypto.seals import EngineCrypto, SoftwareEngine
+from gateway.edge.crypto.seals import EngineCrypto
+from gateway.edge.crypto.software import SoftwareEngine
 from gateway.edge.dead_letters import DeadLetter, describe
 from gateway.edge.ids import TimeIds
 from gateway.edge.ledger import SqlLedger, World, open_driver
@@ -151,7 +152,7 @@ class House:
         configured = [partner.bank for partner in self.partners.values()]
         own_keys, pins = loaded(keys)
         pins.check(configured)
-        self.crypto: Crypto = EngineCrypto(SoftwareEngine(own_keys, InlineWork()), pins, self.clock)
+        self.crypto: Crypto = EngineCrypto(SoftwareEngine(own_keys, InlineWork()), pins, self.clock, InlineWork())
         self.bus = RefusingBus(topology([PAYER]), clock=self.clock)
         self.bus.plan(lambda _key, _message: None)
         self.bell = Bell()

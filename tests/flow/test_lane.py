@@ -320,7 +320,7 @@ async def test_an_engine_that_is_away_delays_but_loses_nothing(house: House, own
     await house.paying(2, OWN, "R2")
     sign = house.crypto.sign
 
-    async def away(key: str, algorithm: str, data: bytes) -> bytes:
+    async def away(key: str, algorithm: str, data: bytes, signer_id: str = "") -> bytes:
         raise Unavailable("the engine is away")
 
     house.crypto.sign = away  # type: ignore[method-assign]  # a signing device that is switched off

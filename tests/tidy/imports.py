@@ -46,6 +46,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "gateway/edge/pki": "the throwaway development PKI",
         "gateway/sandbox/": "the banks verify our seal themselves",
     },
+    "gmssl_pyx": {"gateway/edge/crypto/sm2.py": "the arithmetic of SM2"},
     "signxml": {
         "gateway/edge/crypto": "the XMLDSig verifier",
         "gateway/sandbox/": "the banks verify our seal themselves",

@@ -8,7 +8,10 @@ The configuration names files and credentials, never secrets::
     certificate = "bureau-sign.crt"
     password = "bureau-sign"               # the credential with its password, if it has one
 
-``file`` of a key is PEM (PKCS#8 or PKCS#1), or PKCS#12 (``.p12``, ``.pfx``) which brings its certificate along. A pin
+    [secrets.bank-a-sm4]                   # a symmetric key that we share with a partner
+    credential = "bank-a-sm4"
+
+``file`` of a key is PEM (PKCS#8, PKCS#1 or SEC 1), or PKCS#12 (``.p12``, ``.pfx``) which brings its certificate along; RSA or SM2. A pin
 is one certificate, PEM or DER. Relative names count from the configuration's folder.
 
 Refused: one key for two uses (signing and decryption are distinct: PROMISES, section 5), a certificate that is not its
@@ -25,15 +28,18 @@ from typing import Literal
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.core.errors import Code, Refused
 from gateway.core.ports import KeyInfo
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto.algorithms import check_public_key, may
+from gateway.edge.crypto import sm2
+from gateway.edge.crypto.algorithms import PrivateKey as Private
+from gateway.edge.crypto.algorithms import info_of, may, public_key_of
+from gateway.edge.crypto.containers import open_key
 
 FILE_BYTES_MAX = 64 * 1024
+SECRET_BYTES = 16
 _USAGES = {
     "sign": ("digital_signature",),
     "verify": ("digital_signature",),
@@ -58,11 +64,19 @@ class PinFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     file: str
 
 
+class SecretFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where one symmetric key comes from: 16 bytes, written as they are (``text``) or as 32 hexadecimal digits (``hex``)."""
+
+    credential: str
+    form: Literal["text", "hex"] = "text"
+
+
 class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every key and every pin of an installation."""
+    """Every key, pin and shared secret of an installation."""
 
     keys: Mapping[str, KeyFile] = {}
     pins: Mapping[str, PinFile] = {}
+    secrets: Mapping[str, SecretFile] = {}
 
 
 class Certificate:
@@ -73,11 +87,8 @@ class Certificate:
         self.use = use
         self.x509 = certificate
         self.der = certificate.public_bytes(serialization.Encoding.DER)
-        self.public_key = certificate.public_key()
-        self.spki = self.public_key.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        check_public_key(self.public_key, name)
+        self.public_key = public_key_of(certificate, name)
+        self.spki = info_of(self.public_key)
         if not may(certificate, *_USAGES[use]):
             raise Refused(f"{name}: its keyUsage does not allow to {use}", code=Code.CERT)
         self.info = KeyInfo(
@@ -93,7 +104,7 @@ class Certificate:
 class PrivateKey:
     """A key of ours with its certificate; never printed, never handed out of ``edge/crypto``."""
 
-    def __init__(self, key: PrivateKeyTypes, certificate: Certificate) -> None:
+    def __init__(self, key: Private, certificate: Certificate) -> None:
         self.private = key
         self.certificate = certificate
 
@@ -123,6 +134,21 @@ def load_pins(files: Mapping[str, PinFile], ours: Mapping[str, PrivateKey], fold
     return pins
 
 
+def load_secrets(files: Mapping[str, SecretFile], credentials: Credentials) -> dict[str, bytes]:
+    """Every shared secret by name, 16 bytes each. Raises Refused: AUTH if a credential is missing, POLICY if it is no key."""
+    secrets = {}
+    for name, file in files.items():
+        given = credentials.get(file.credential)
+        try:
+            secret = bytes.fromhex(given.decode("ascii")) if file.form == "hex" else given
+        except ValueError:
+            secret = b""
+        if len(secret) != SECRET_BYTES:
+            raise Refused(f"{name}: its credential is not a key of {SECRET_BYTES} bytes ({file.form})")
+        secrets[name] = secret
+    return secrets
+
+
 def read_certificate(data: bytes, name: str) -> x509.Certificate:
     """One certificate, PEM or DER. Raises Refused CERT."""
     try:
@@ -141,25 +167,31 @@ def _load_key(name: str, file: KeyFile, credentials: Credentials, folder: Path) 
         raise Refused(f"{name}: {path} is open to every user of this machine")
     password = credentials.get(file.password) if file.password else None
     try:
-        if path.suffix.lower() in (".p12", ".pfx"):
-            private, certificate, _ = pkcs12.load_key_and_certificates(data, password)
-        else:
-            private, certificate = serialization.load_pem_private_key(data, password), None
+        opened = open_key(data, password, pkcs12_file=path.suffix.lower() in (".p12", ".pfx"))
     except (ValueError, TypeError) as error:  # TypeError: a password too few or too many
         raise Refused(f"{name}: does not open: {error}", code=Code.AUTH) from None
+    private = opened.private
     if private is None:
         raise Refused(f"{name}: holds no private key", code=Code.CERT)
-    if file.certificate:
-        certificate = read_certificate(_read(folder / file.certificate), name)
-    if certificate is None:
+    found = [read_certificate(_read(folder / file.certificate), name)] if file.certificate else opened.certificates
+    if not found:
         raise Refused(f"{name}: has no certificate", code=Code.CERT)
-    key = PrivateKey(private, Certificate(name, file.use, certificate))
-    public = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    if public != key.certificate.spki:
-        raise Refused(f"{name}: the certificate is of another key", code=Code.CERT)
-    return key
+    for certificate in found:  # a PKCS#12 file may bring those of authorities along
+        key = _fitting(private, certificate, name)
+        if key is not None:
+            return PrivateKey(key, Certificate(name, file.use, certificate))
+    raise Refused(f"{name}: the certificate is of another key", code=Code.CERT)
+
+
+def _fitting(private: rsa.RSAPrivateKey | bytes, certificate: x509.Certificate, name: str) -> Private | None:
+    """The key, if it is the certificate's. Raises Refused CERT for a certificate of a kind that nobody signs with here."""
+    public = public_key_of(certificate, name)
+    if isinstance(private, bytes):
+        try:
+            return sm2.private_key(private, public) if isinstance(public, sm2.PublicKey) else None
+        except ValueError:
+            return None
+    return private if info_of(private.public_key()) == info_of(public) else None
 
 
 def _read(path: Path) -> bytes:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import BinaryIO
 
 from gateway.core.bank import Bank
 from gateway.core.errors import Code, Refused, Unverified
 from gateway.core.ports import KeyInfo
-from gateway.edge.crypto import algorithms
+from gateway.edge.crypto.algorithms import Algorithm
 from gateway.edge.crypto.keys import Certificate
 
 
@@ -30,6 +31,14 @@ class Pins:
             raise Unverified(f"no certificate is pinned for {bank.code}", code=Code.CERT)
         return found
 
+    def to_encrypt(self, name: str) -> Certificate:
+        """The pinned certificate that a partner wants to be written to. Raises Refused CERT."""
+        found = self._certificates.get(name)
+        if found is None or found.use != "encrypt":
+            what = f"is there to {found.use}, not to encrypt" if found else "is not pinned"
+            raise Refused(f"{name!r} {what}", code=Code.CERT)
+        return found
+
     def check(self, banks: Iterable[Bank]) -> None:
         """For the start: raises Refused CERT if a Bank names a pin that is not configured, or is pinned for another use."""
         for bank in banks:
@@ -44,11 +53,13 @@ class Pins:
         return [certificate.info for certificate in self._certificates.values()]
 
 
-def signer(pins: Iterable[Certificate], name: str, signature: bytes, data: bytes) -> Certificate | None:
-    """The pin whose key made ``signature`` over ``data``, valid or not; None if it was none of them."""
-    holds = algorithms.named(name).holds
+def signer(
+    pins: Iterable[Certificate], algorithm: Algorithm, signature: bytes, data: bytes | BinaryIO, signer_id: str = ""
+) -> Certificate | None:
+    """The pin whose key made ``signature`` over ``data``, valid or not; None if it was none of them. A stream is read once a pin."""
     for pin in pins:
-        if holds(pin.public_key, signature, data):
+        key = pin.public_key
+        if isinstance(key, algorithm.takes) and algorithm.holds(key, signature, algorithm.digest(key, data, signer_id)):
             return pin
     return None
 

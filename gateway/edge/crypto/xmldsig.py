@@ -43,7 +43,7 @@ from lxml import etree
 
 from gateway.codec import xmldsig as shape
 from gateway.core.errors import Code, Unverified
-from gateway.edge.crypto.algorithms import RSA_SHA256
+from gateway.edge.crypto.algorithms import RSA_SHA256, named
 from gateway.edge.crypto.keys import Certificate
 from gateway.edge.crypto.pins import check_validity, signer
 
@@ -81,7 +81,7 @@ def verify(
     root = _parse(source, bytes_max)
     element = _locate(root, location)
     parts = _parts(element)
-    pin = signer(pins, RSA_SHA256, parts.signature, _canonical(parts.signed_info))
+    pin = signer(pins, named(RSA_SHA256), parts.signature, _canonical(parts.signed_info))
     if pin is None:
         raise _not_pinned(pins, parts.key_info)
     check_validity(pin, at)
