@@ -148,6 +148,11 @@ class OutDocument(msgspec.Struct, frozen=True, kw_only=True):
     line: str = ""
     about_key: int | None = None
 
+    @property
+    def departures(self) -> int:
+        """How often it may have reached the bank, by its wire or by hand."""
+        return self.sendings + self.exported
+
 
 # ---------------------------------------------------------------------------------------------------------------- collect
 

@@ -33,9 +33,14 @@ ASKED_PER_STEP, ASK_STEPS_MAX = 4, 6
 Look = Callable[[OutDocument, int], Awaitable[Found | NotFound | Asked | None]]
 
 
+def window_ms(agreement: Agreement) -> int:
+    """How long after a sending "not found" says nothing: the agreed window, and no less than a sender that slept could have taken."""
+    return max(agreement.not_found_window_minutes * 60, LEASE_S + DEADLINE_S) * 1000
+
+
 def counts_from_ms(document: OutDocument, agreement: Agreement) -> int:
-    """From when on "not found" counts: after the agreed window, and no sooner than a sender that slept could have ended."""
-    return document.last_sending_ms + max(agreement.not_found_window_minutes * 60, LEASE_S + DEADLINE_S) * 1000
+    """From when on "not found" counts."""
+    return document.last_sending_ms + window_ms(agreement)
 
 
 class Naming:
@@ -103,8 +108,8 @@ class Asker:
     async def _not_found(self, document: OutDocument, epoch: int) -> int:
         """The wire shows no such file: it counts after the Agreement's window, at a Bank with a duplicate key."""
         agreement = self._partner.bank.agreement
-        if not agreement.duplicate_key or self._now_ms() < counts_from_ms(document, agreement):
-            return 0
+        if document.exported or not agreement.duplicate_key or self._now_ms() < counts_from_ms(document, agreement):
+            return 0  # what left by hand was never on the wire: that it is not there says nothing
         await self._ledger.mark_travelled(
             document.key, epoch, DocumentEvent.NOT_FOUND, "", "not on the bank's side after the agreed window"
         )

@@ -148,7 +148,7 @@ class Collector:
             about = await self._about(document, decoded)
             asked = await self._asked(about, decoded)
             event, code, what = self._document_event(about, decoded, partner.bank.agreement, asked)
-            if about.sendings > 1:
+            if about.departures > 1:
                 decoded.told.doubt_refusals()
         return await self._ledger.apply(
             Application(
@@ -240,7 +240,7 @@ class Collector:
             return ""
         if not agreement.duplicate_key:
             raise Refused(
-                f"'not found' for {about.reference}: the bank has no duplicate key, two people must decide",
+                f"'not found' for {about.reference}: the bank has no duplicate key, two people must decide on its letter",
                 code=Code.POLICY,
             )
         return DocumentEvent.NOT_FOUND

@@ -6,7 +6,20 @@ the driver as a coroutine.
 
 from __future__ import annotations
 
-from gateway.edge.ledger import accept, actors, audit, collect, intake, lanes, letters, mend, outbox, query, release
+from gateway.edge.ledger import (
+    accept,
+    actors,
+    audit,
+    byhand,
+    collect,
+    intake,
+    lanes,
+    letters,
+    mend,
+    outbox,
+    query,
+    release,
+)
 from gateway.edge.ledger.engine import Operations, World, open_driver, read, snapshot, write
 
 
@@ -76,6 +89,13 @@ class SqlLedger(Operations):
     approve_free = write(release.approve_free)
     propose_letter = write(letters.propose_letter)
     approve_letter = write(letters.approve_letter)
+    letter_preview = snapshot(letters.preview)
+    propose_export = write(byhand.propose_export)
+    approve_export = write(byhand.approve_export)
+    exported_again = write(byhand.exported_again)
+    list_arrived = read(byhand.arrived)
+    propose_retake = write(byhand.propose_retake)
+    approve_retake = write(byhand.approve_retake)
     decline = write(release.decline)
     close_parked = write(mend.close_parked)
     act = write(audit.append)

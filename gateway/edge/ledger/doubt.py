@@ -51,7 +51,7 @@ def proven(tx: Tx, document: OutDocument) -> bool:
     booked = tx.scalar(
         "SELECT COUNT(*) FROM attempt WHERE document_key = :key AND state IN ('paid', 'returned')", key=document.key
     )
-    return document.sendings == 1 and not booked
+    return document.departures == 1 and not booked
 
 
 def all_told(tx: Tx, document: OutDocument) -> bool:

@@ -348,6 +348,8 @@ def move_document(
     if event is DocumentEvent.NOT_FOUND and (told := tx.scalar(_TOLD_LINES, key=document.key)):
         what = f"the bank does not find {document.reference}, but has told what became of {told} of its lines"
         raise Refused(what, code=Code.CONFLICT)
+    if event is DocumentEvent.NOT_FOUND and document.exported:
+        raise Refused(f"{document.reference} was exported by hand: it never goes out again", code=Code.POLICY)
     state = step(DOCUMENT, DocumentState(current), event)
     assigned = "".join(f", {name} = :{name}" for name in columns)
     tx.run(

@@ -56,6 +56,11 @@ class Weighed(NamedTuple):
     documents: dict[int, OutDocument]  # that it speaks of
 
 
+def preview(tx: Tx, letter: Letter, window_ms: int) -> dict[str, Any]:
+    """What a maker would propose now. Raises as ``propose_letter``."""
+    return _weigh(tx, letter, window_ms).body
+
+
 def propose_letter(tx: Tx, actor: str, letter: Letter, window_ms: int) -> dict[str, Any]:
     """The maker's half. ``window_ms``: how long after a sending the bank's "not found" counts, by its Agreement.
 
