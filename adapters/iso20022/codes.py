@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.standards import camt054
-from adapters.standards.camt054 import BOOKING_CODE, REVERSAL
+from adapters.standards.camt054 import BOOKING_CODE, DIRECTION, REVERSAL
 from adapters.standards.reasons import CD, PRTRY, REASONS, RETURN, STATUS, meaning
 from gateway.core.bank import Agreement, Block, DocKind, Head, Reason, Row
 from gateway.core.verdicts import MEANINGS, Judgement, Outcome, Verdict, inherits
@@ -47,7 +47,7 @@ _PAID = Judgement(Outcome.PAID, Verdict.PAID)
 _DUPLICATE = Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)
 _UNKNOWN = Judgement(Outcome.UNKNOWN, Verdict.UNKNOWN_CODE)
 
-_BOOKED = "BOOK"
+_BOOKED, _CREDIT = "BOOK", "CRDT"
 _TRUE = frozenset({"true", "1"})
 #: Sub-families of bank transaction codes: reversal due to a payment return, or to a cancellation request.
 _RETURN_BOOKINGS = frozenset({"RRTN", "RPCR"})
@@ -134,13 +134,18 @@ def _decisive(reasons: Sequence[Reason], family: str = STATUS) -> Verdict:
 
 
 def _judge_booking(block: Block | None, row: Row | None) -> Judgement:
-    """RETURNED for a booked entry that reverses or returns a payment; every other booking says nothing about ours."""
+    """RETURNED for a booked credit that reverses or returns a payment; every other booking says nothing about ours.
+
+    A debit with the marks of a return takes money away: a credit reversed, or one notified from the payee's side. No rule tells which: parked.
+    """
     if block is None or block.status != _BOOKED:
         return _SILENT
     marks = (*block.reasons, *(row.reasons if row is not None else ()))
     returned = [mark for mark in marks if _is_return(mark)]
     if not returned:
         return _SILENT
+    if Reason(DIRECTION, _CREDIT) not in block.reasons:
+        return _UNKNOWN
     reasons = [mark for mark in marks if mark.set in (CD, PRTRY)]
     return Judgement(Outcome.RETURNED, _decisive(reasons, RETURN))
 

@@ -271,7 +271,7 @@ def _fault(told: Told, line: ToldLine, mine: Known) -> Parking | None:
     if told.currency(line.at):
         return Parking(line, Code.CONFLICT, f"the bank tells the currency {told.currency(line.at)}", mine)
     if line.word.verdict is Verdict.UNKNOWN_CODE:
-        return Parking(line, Code.UNKNOWN_CODE, f"no table has the code {line.word.code!r}", mine)
+        return Parking(line, Code.UNKNOWN_CODE, f"no rule has a meaning for {line.word.code!r} here", mine)
     if line.word.outcome is Outcome.RETURNED and line.amount == _ABSENT:
         return Parking(line, Code.CONFLICT, "a return must carry its amount", mine)
     return None

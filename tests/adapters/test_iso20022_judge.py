@@ -252,7 +252,7 @@ def test_money_that_came_back() -> None:
     assert booking("BE08") == ("returned", "BANK_FAULT")
     assert booking("AC14") == ("returned", "BANK_FAULT")
     assert booking(reversal="true") == ("returned", "NO_REASON")
-    assert booking(reversal="1", direction="DBIT") == ("returned", "NO_REASON")
+    assert booking(reversal="1") == ("returned", "NO_REASON")
     assert booking(family="RRTN") == ("returned", "NO_REASON")
     assert booking("ZZ99") == ("returned", "UNKNOWN_CODE")
     bare = told(camt_054(entry(reversal="true")))
@@ -261,6 +261,15 @@ def test_money_that_came_back() -> None:
     assert words(without_code.judged()[0]) == ("returned", "NO_REASON")
     inner = "<BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>ICDT</Cd><SubFmlyCd>RRTN</SubFmlyCd></Fmly></Domn></BkTxCd>"
     assert words(told(camt_054(entry(detail(more=inner)))).judged()[0]) == ("returned", "NO_REASON")
+
+
+def test_a_debit_with_the_marks_of_a_return_is_parked() -> None:
+    """Only a credit is money that comes back; a reversed credit, or a return seen from the payee's side, is for a person."""
+    parked = ("unknown", "UNKNOWN_CODE")
+    assert booking(reversal="true", direction="DBIT") == parked
+    assert booking(family="RRTN", direction="DBIT") == parked
+    assert booking("AC04", direction="DBIT") == parked
+    assert booking(reversal="true", direction="DBIT", status="PDNG") == ("none", "RECEIVED")
 
 
 def test_every_other_booking_says_nothing() -> None:
@@ -341,7 +350,7 @@ SAMPLE_OUTCOMES = {
     "painfree-pain002.10-PART": ("pending", [("pending", 394975, "CHF"), ("failed", 25000, "CHF")]),
     "mb-ext-pain.002.001.10-sepa-status": ("pending", [("pending", 510000, "EUR"), ("failed", 350000, "EUR")]),
     "mb-ext-camt.054.001.08-notification": ("none", [("none", 150000, "EUR"), ("none", 4250, "USD")]),
-    "painfree-camt054.09": ("none", [("none", 125000, "CHF"), ("returned", 8805, "CHF")]),
+    "painfree-camt054.09": ("none", [("none", 125000, "CHF"), ("unknown", 8805, "CHF")]),
     "painfree-camt053.08": ("none", [("none", 394975, "CHF"), ("none", 10, "CHF"), ("none", 20, "CHF")]),
     "mb-ext-pain.001.001.09-every-element": ("none", [("none", 100, "EUR")]),
     "mb-ext-pain.002.001.10-cbpr-originator": ("none", [("paid", None, "")]),

@@ -159,7 +159,7 @@ EXPECTED = {
         "statement",
         [("E2E-0001", "CHF", "none"), ("E2E-0002", "CHF", "none"), ("E2E-0003", "CHF", "none")],
     ),
-    "painfree-camt054.09": ("return", [("E2E-QR-0001", "CHF", "none"), ("", "CHF", "returned")]),
+    "painfree-camt054.09": ("return", [("E2E-QR-0001", "CHF", "none"), ("", "CHF", "unknown")]),
     "painfree-pain002.10-PART": ("result", [("E2E-0001", "CHF", "pending"), ("E2E-0002", "CHF", "failed")]),
 }
 
