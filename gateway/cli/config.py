@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.core.ports import Clock, Work
     from gateway.edge.archive import FolderArchive
     from gateway.edge.atrest import AtRest
-    from gateway.edge.crypto import SoftwareCrypto
+    from gateway.edge.crypto import ConfiguredCrypto
 
 FILE_NAME = "sheyin.toml"
 FILE_VARIABLE = "SHEYIN_CONFIG"
@@ -183,11 +183,11 @@ class Config:
 
         return FolderArchive(self.archive_dir, at_rest)
 
-    def crypto(self, clock: Clock, work: Work) -> SoftwareCrypto:
+    def crypto(self, clock: Clock, work: Work) -> ConfiguredCrypto:
         """Keys and pins, loaded and checked. Raises Refused: CERT, AUTH, PATH; POLICY for a throwaway key in production."""
-        from gateway.edge.crypto import SoftwareCrypto
+        from gateway.edge.crypto import ConfiguredCrypto
 
-        crypto = SoftwareCrypto(self.keys, self.credentials, clock, work, folder=self.folder, banks=self.banks)
+        crypto = ConfiguredCrypto(self.keys, self.credentials, clock, work, folder=self.folder, banks=self.banks)
         if self.gateway.production:
             for key in crypto.keys():  # noqa: SIM118 - a list, not a mapping
                 if DEVELOPMENT in key.subject:

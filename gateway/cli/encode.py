@@ -30,7 +30,7 @@ from gateway.core.money import spoken
 from gateway.core.ports import Crypto
 from gateway.edge.clock import SystemClock
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import KeyFile, KeyFiles, SoftwareCrypto
+from gateway.edge.crypto import ConfiguredCrypto, KeyFile, KeyFiles
 from gateway.edge.work import InlineWork
 
 #: What stands in for what nobody told, so that a trial needs no configuration.
@@ -189,14 +189,14 @@ class _Setting:
             )
             credentials = self.config.credentials if self.config else Credentials()
             self._given = True
-            return SoftwareCrypto(KeyFiles(keys={GIVEN_KEY: file}), credentials, clock, work, folder=Path())
+            return ConfiguredCrypto(KeyFiles(keys={GIVEN_KEY: file}), credentials, clock, work, folder=Path())
         if self.config is None:
             return None
         names = {partner.bank.sign_key for partner in self._partners.values()}
         if not names <= set(self.config.keys.keys):
             return None
         files = KeyFiles(keys={name: self.config.keys.keys[name] for name in names})
-        return SoftwareCrypto(files, self.config.credentials, clock, work, folder=self.config.folder)
+        return ConfiguredCrypto(files, self.config.credentials, clock, work, folder=self.config.folder)
 
     def sign_key(self, bank: Bank) -> str:
         """The name of the key that seals what this bank gets."""

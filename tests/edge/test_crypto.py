@@ -20,7 +20,7 @@ from gateway.core.errors import Code, Refused, Unavailable, Unverified
 from gateway.core.ports import Crypto, Verified
 from gateway.edge.clock import ManualClock
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import EngineCrypto, KeyFile, KeyFiles, PinFile, SoftwareCrypto
+from gateway.edge.crypto import ConfiguredCrypto, EngineCrypto, KeyFile, KeyFiles, PinFile
 from gateway.edge.crypto.keys import Certificate
 from gateway.edge.crypto.pins import Pins
 from gateway.edge.crypto.pki import DevPki, self_signed
@@ -31,19 +31,19 @@ END = datetime(2016, 12, 31, tzinfo=UTC)
 PAYLOAD = "H|SHEYIN|1|RES|张三|\n".encode() * 100_000  # two reads' worth
 
 
-def crypto_of(pki: DevPki, files: KeyFiles, at: datetime = JUNE) -> SoftwareCrypto:
+def crypto_of(pki: DevPki, files: KeyFiles, at: datetime = JUNE) -> ConfiguredCrypto:
     """One side's keys at a date."""
-    return SoftwareCrypto(files, Credentials(), ManualClock(at), InlineWork(), folder=pki.folder)
+    return ConfiguredCrypto(files, Credentials(), ManualClock(at), InlineWork(), folder=pki.folder)
 
 
 @pytest.fixture(scope="module")
-def ours(pki: DevPki) -> SoftwareCrypto:
+def ours(pki: DevPki) -> ConfiguredCrypto:
     """The bureau's side."""
     return crypto_of(pki, pki.bureau)
 
 
 @pytest.fixture(scope="module")
-def theirs(pki: DevPki) -> SoftwareCrypto:
+def theirs(pki: DevPki) -> ConfiguredCrypto:
     """Bank A's side."""
     return crypto_of(pki, pki.banks["BANK_A"])
 
@@ -77,7 +77,7 @@ def refused(code: Code, side: EngineCrypto, of: Bank, sealed: bytes | None, **mo
 # ---------------------------------------------------------------------------------------------------- signing
 
 
-async def test_our_signature_is_rsa_sha256(pki: DevPki, ours: SoftwareCrypto) -> None:
+async def test_our_signature_is_rsa_sha256(pki: DevPki, ours: ConfiguredCrypto) -> None:
     """The outside library finds it right under the certificate that we hand out."""
     port: Crypto = ours
     signature = await port.sign("bureau-sign", "rsa-sha256", b"data")
@@ -96,7 +96,7 @@ async def test_our_signature_is_rsa_sha256(pki: DevPki, ours: SoftwareCrypto) ->
     ],
 )
 async def test_only_signing_keys_and_listed_algorithms_sign(
-    ours: SoftwareCrypto, key: str, algorithm: str, code: Code
+    ours: ConfiguredCrypto, key: str, algorithm: str, code: Code
 ) -> None:
     """A key has one use; what is not in the table does not exist."""
     with pytest.raises(Refused) as error:
@@ -127,12 +127,15 @@ class WrongEngine:
         """Nothing."""
         return None
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
     def certificates(self) -> Mapping[str, Certificate]:
         """One signing key."""
         return {"bureau-sign": self._certificate}
 
 
-async def test_a_signature_that_does_not_hold_is_never_handed_out(pki: DevPki, ours: SoftwareCrypto) -> None:
+async def test_a_signature_that_does_not_hold_is_never_handed_out(pki: DevPki, ours: ConfiguredCrypto) -> None:
     """An engine that signs something else, or nothing, is away as far as we are concerned (E17)."""
     der = x509.load_der_x509_certificate(ours.certificate("bureau-sign"))
     certificate = Certificate("bureau-sign", "sign", der)
@@ -146,7 +149,7 @@ async def test_a_signature_that_does_not_hold_is_never_handed_out(pki: DevPki, o
 # ---------------------------------------------------------------------------------------------------- verifying
 
 
-async def test_a_banks_seal_is_verified(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_a_banks_seal_is_verified(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
     """By the pin's name and fingerprint; what may be read is the payload from its start."""
     found = check(ours, bank("bank_a-sign"), await seal(theirs, "bank_a-sign"))
     assert found.by == "bank_a-sign"
@@ -154,7 +157,9 @@ async def test_a_banks_seal_is_verified(ours: SoftwareCrypto, theirs: SoftwareCr
     assert found.signed.read() == PAYLOAD
 
 
-async def test_a_payload_that_was_read_before_is_verified_whole(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_a_payload_that_was_read_before_is_verified_whole(
+    ours: ConfiguredCrypto, theirs: ConfiguredCrypto
+) -> None:
     """A sniffed file is checked from its first byte."""
     payload = io.BytesIO(PAYLOAD)
     payload.read(100)
@@ -162,7 +167,7 @@ async def test_a_payload_that_was_read_before_is_verified_whole(ours: SoftwareCr
     assert found.signed.read() == PAYLOAD
 
 
-async def test_both_pins_count_during_an_overlap(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_both_pins_count_during_an_overlap(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
     """The partner may change over whenever it likes; after the overlap only the new one is left."""
     both = bank("bank_a-sign", "bank_a-sign-2")
     for key in ("bank_a-sign", "bank_a-sign-2"):
@@ -172,14 +177,14 @@ async def test_both_pins_count_during_an_overlap(ours: SoftwareCrypto, theirs: S
     assert check(ours, after, await seal(theirs, "bank_a-sign-2")).by == "bank_a-sign-2"
 
 
-async def test_another_banks_seal_is_not_this_banks(pki: DevPki, ours: SoftwareCrypto) -> None:
+async def test_another_banks_seal_is_not_this_banks(pki: DevPki, ours: ConfiguredCrypto) -> None:
     """Well pinned, but for somebody else (E12)."""
     other = await seal(crypto_of(pki, pki.banks["BANK_B"]), "bank_b-sign")
     assert check(ours, bank("bank_b-sign", code="BANK_B"), other).by == "bank_b-sign"
     assert "not pinned" in refused(Code.CERT, ours, bank("bank_a-sign", "bank_a-sign-2"), other)
 
 
-async def test_our_own_seal_sent_back_is_not_the_banks(ours: SoftwareCrypto) -> None:
+async def test_our_own_seal_sent_back_is_not_the_banks(ours: ConfiguredCrypto) -> None:
     """A mirror proves nothing."""
     refused(Code.CERT, ours, bank("bank_a-sign"), await seal(ours, "bureau-sign"))
 
@@ -188,14 +193,14 @@ async def test_our_own_seal_sent_back_is_not_the_banks(ours: SoftwareCrypto) -> 
     ("at", "word"), [(datetime(2014, 12, 31, tzinfo=UTC), "not valid yet"), (END + timedelta(days=2), "expired")]
 )
 async def test_a_pin_outside_its_validity_verifies_nothing(
-    ours: SoftwareCrypto, theirs: SoftwareCrypto, at: datetime, word: str
+    ours: ConfiguredCrypto, theirs: ConfiguredCrypto, at: datetime, word: str
 ) -> None:
     """The moment asked about decides, not today (E11)."""
     sealed = await seal(theirs, "bank_a-sign")
     assert word in refused(Code.CERT, ours, bank("bank_a-sign"), sealed, at=at)
 
 
-async def test_every_changed_byte_is_found(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_every_changed_byte_is_found(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
     """In the payload at its start, middle and end, cut off or added; in the seal anywhere (E2)."""
     sealed = await seal(theirs, "bank_a-sign")
     of = bank("bank_a-sign")
@@ -214,7 +219,7 @@ async def test_every_changed_byte_is_found(ours: SoftwareCrypto, theirs: Softwar
     refused(Code.SIG, ours, of, small + b"\0", payload=b"small")
 
 
-async def test_a_changed_certificate_in_the_seal_is_found(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_a_changed_certificate_in_the_seal_is_found(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
     """A certificate sent along under the pinned one's number has to be the pinned one, byte by byte."""
     sealed = await seal(theirs, "bank_a-sign")
     der = theirs.certificate("bank_a-sign")
@@ -224,7 +229,7 @@ async def test_a_changed_certificate_in_the_seal_is_found(ours: SoftwareCrypto, 
 
 
 async def test_an_impostor_with_the_banks_name_and_number_is_found(
-    ours: SoftwareCrypto, theirs: SoftwareCrypto
+    ours: ConfiguredCrypto, theirs: ConfiguredCrypto
 ) -> None:
     """Same issuer and serial number, another key: with its own certificate, with the bank's, and with none (E3)."""
     true = x509.load_der_x509_certificate(theirs.certificate("bank_a-sign"))
@@ -244,19 +249,19 @@ async def test_an_impostor_with_the_banks_name_and_number_is_found(
 
 
 async def test_a_seal_of_other_bytes_is_a_replay_that_does_not_fit(
-    ours: SoftwareCrypto, theirs: SoftwareCrypto
+    ours: ConfiguredCrypto, theirs: ConfiguredCrypto
 ) -> None:
     """Yesterday's seal beside today's file."""
     refused(Code.SIG, ours, bank("bank_a-sign"), await seal(theirs, "bank_a-sign", b"yesterday"))
 
 
 @pytest.mark.parametrize("sealed", [None, b"", b"no seal at all", b"\x30\x80\x00\x00", b"-----BEGIN PKCS7-----"])
-def test_no_seal_is_no_proof(ours: SoftwareCrypto, sealed: bytes | None) -> None:
+def test_no_seal_is_no_proof(ours: ConfiguredCrypto, sealed: bytes | None) -> None:
     """Absent, empty, or something else (E1)."""
     refused(Code.SIG, ours, bank("bank_a-sign"), sealed)
 
 
-async def test_a_bank_without_a_pin_proves_nothing(ours: SoftwareCrypto, theirs: SoftwareCrypto) -> None:
+async def test_a_bank_without_a_pin_proves_nothing(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
     """No pins, or a name that nobody configured: never "anybody"."""
     sealed = await seal(theirs, "bank_a-sign")
     for of in (bank(), bank("forgotten")):
@@ -266,7 +271,7 @@ async def test_a_bank_without_a_pin_proves_nothing(ours: SoftwareCrypto, theirs:
 def test_a_pin_that_is_missing_is_found_at_the_start(pki: DevPki) -> None:
     """Not with the first file."""
     with pytest.raises(Refused, match="'forgotten' is not configured"):
-        SoftwareCrypto(
+        ConfiguredCrypto(
             pki.bureau, Credentials(), ManualClock(JUNE), InlineWork(), folder=pki.folder, banks=[bank("forgotten")]
         )
 
@@ -275,7 +280,7 @@ def test_a_pin_that_is_missing_is_found_at_the_start(pki: DevPki) -> None:
 
 
 async def test_openssl_verifies_our_seal(
-    pki: DevPki, ours: SoftwareCrypto, outside_program: Callable[[str], str]
+    pki: DevPki, ours: ConfiguredCrypto, outside_program: Callable[[str], str]
 ) -> None:
     """Another implementation accepts what we make, and refuses it for one changed byte."""
     (pki.folder / "seal.p7s").write_bytes(await seal(ours, "bureau-sign"))
@@ -290,7 +295,7 @@ async def test_openssl_verifies_our_seal(
 
 @pytest.mark.parametrize("more", [[], ["-nocerts"], ["-nosmimecap"]])
 def test_we_verify_openssls_seal(
-    pki: DevPki, ours: SoftwareCrypto, outside_program: Callable[[str], str], more: list[str]
+    pki: DevPki, ours: ConfiguredCrypto, outside_program: Callable[[str], str], more: list[str]
 ) -> None:
     """A bank that seals with openssl is understood, with or without its certificate inside."""
     (pki.folder / "theirs").write_bytes(PAYLOAD)
@@ -315,7 +320,7 @@ def test_we_verify_openssls_seal(
 # ---------------------------------------------------------------------------------------------------- lists and warnings
 
 
-def test_keys_lists_every_key_and_pin_and_no_secret(ours: SoftwareCrypto) -> None:
+def test_keys_lists_every_key_and_pin_and_no_secret(ours: ConfiguredCrypto) -> None:
     """Name, use, subject, fingerprint and dates are all that is told."""
     listed = ours.keys()
     found = {(key.name, key.use) for key in listed}
@@ -334,7 +339,7 @@ def test_keys_lists_every_key_and_pin_and_no_secret(ours: SoftwareCrypto) -> Non
     [(timedelta(days=61), None), (timedelta(days=60), 60), (timedelta(days=29), 30), (timedelta(days=7), 7),
      (timedelta(hours=3), 1), (timedelta(days=-3), 0)],
 )  # fmt: skip
-def test_expiry_warns_at_60_30_7_and_1_days(ours: SoftwareCrypto, before_end: timedelta, within: int | None) -> None:
+def test_expiry_warns_at_60_30_7_and_1_days(ours: ConfiguredCrypto, before_end: timedelta, within: int | None) -> None:
     """Each key and pin is told under the smallest threshold that it has come under, and after its end as ended."""
     end = ours.keys()[0].not_after
     found = ours.expiring(end - before_end)

@@ -35,7 +35,7 @@ from gateway.core.bank import Bank, Enveloped, Limits, WireKind
 from gateway.core.errors import Code, Unverified
 from gateway.edge.clock import ManualClock
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import SoftwareCrypto
+from gateway.edge.crypto import ConfiguredCrypto
 from gateway.edge.crypto import xmldsig as verifier
 from gateway.edge.crypto.pki import DevPki, self_signed
 from gateway.edge.work import InlineWork
@@ -214,7 +214,7 @@ def test_a_short_key_is_no_key(bank_key: Key) -> None:
 
 def test_through_the_port(pki: DevPki, bank_key: Key) -> None:
     """``signed`` holds the canonical bytes, ``by`` names the pin; the Bank's own size limit counts."""
-    crypto = SoftwareCrypto(pki.bureau, Credentials(), ManualClock(JUNE), InlineWork(), folder=pki.folder)
+    crypto = ConfiguredCrypto(pki.bureau, Credentials(), ManualClock(JUNE), InlineWork(), folder=pki.folder)
     bank = Bank(
         code="BANK_A",
         name="A",

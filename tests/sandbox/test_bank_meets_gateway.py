@@ -36,7 +36,7 @@ from gateway.edge.archive import FolderArchive
 from gateway.edge.atrest import AtRest
 from gateway.edge.clock import SystemClock
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import SoftwareCrypto
+from gateway.edge.crypto import ConfiguredCrypto
 from gateway.edge.crypto.pki import client_name, host_name, make, sign_name
 from gateway.edge.wires import open_wire
 from gateway.edge.work import InlineWork
@@ -98,7 +98,7 @@ async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         wire_options=options,
     )
     credentials = Credentials(pki.folder)
-    crypto = SoftwareCrypto(pki.bureau, credentials, SystemClock(), InlineWork(), folder=pki.folder, banks=[bank])
+    crypto = ConfiguredCrypto(pki.bureau, credentials, SystemClock(), InlineWork(), folder=pki.folder, banks=[bank])
     archive = FolderArchive(tmp_path / "archive", AtRest(os.urandom(32)))
     wire = open_wire(bank, archive, credentials)
     yield Side(bank, adapter, wire, crypto, archive, running)

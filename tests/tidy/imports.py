@@ -47,6 +47,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "gateway/sandbox/": "the banks verify our seal themselves",
     },
     "gmssl_pyx": {"gateway/edge/crypto/sm2.py": "the arithmetic of SM2"},
+    "pkcs11": {"gateway/edge/crypto/device.py": "keys in a device"},
     "signxml": {
         "gateway/edge/crypto": "the XMLDSig verifier",
         "gateway/sandbox/": "the banks verify our seal themselves",
@@ -63,6 +64,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
     "aiohttp": {
         "gateway/edge/wires/https.py": "the HTTPS wire",
         "gateway/edge/rabbit_admin.py": "the broker's management API",
+        "gateway/edge/crypto/remote.py": "keys behind a signing service",
         "gateway/console/": "the operations pages",
         "gateway/sandbox/": "a bank reached over HTTPS",
     },

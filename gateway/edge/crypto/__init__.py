@@ -15,12 +15,13 @@
 ========================= ==============================================================================
 """
 
+from gateway.edge.crypto.engines import ConfiguredCrypto
 from gateway.edge.crypto.keys import KeyFile, KeyFiles, PinFile, SecretFile
 from gateway.edge.crypto.seals import WARN_DAYS, Engine, EngineCrypto, Expiry
-from gateway.edge.crypto.software import SoftwareCrypto
 
 __all__ = [
     "WARN_DAYS",
+    "ConfiguredCrypto",
     "Engine",
     "EngineCrypto",
     "Expiry",
@@ -28,5 +29,4 @@ __all__ = [
     "KeyFiles",
     "PinFile",
     "SecretFile",
-    "SoftwareCrypto",
 ]

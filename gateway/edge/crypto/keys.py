@@ -11,8 +11,10 @@ The configuration names files and credentials, never secrets::
     [secrets.bank-a-sm4]                   # a symmetric key that we share with a partner
     credential = "bank-a-sm4"
 
-``file`` of a key is PEM (PKCS#8, PKCS#1 or SEC 1), or PKCS#12 (``.p12``, ``.pfx``) which brings its certificate along; RSA or SM2. A pin
-is one certificate, PEM or DER. Relative names count from the configuration's folder.
+``file`` of a key is PEM (PKCS#8, PKCS#1 or SEC 1), or PKCS#12 (``.p12``, ``.pfx``) which brings its certificate along; RSA or SM2. A key that
+lives in a device or a signing service has ``engine`` and ``id`` instead of ``file`` (``edge.crypto.engines``); its certificate is a file here all
+the same, because it is what the engine's signatures are checked with. A pin is one certificate, PEM or DER. Relative names count from the
+configuration's folder.
 
 Refused: one key for two uses (signing and decryption are distinct: PROMISES, section 5), a certificate that is not its
 key's, a keyUsage that forbids the use, RSA below 2,048 bits, a private key that every user of the machine may read, and a
@@ -21,7 +23,7 @@ pin that is a key of ours: a document of our own, sent back, must not count as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -52,9 +54,11 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Where one key of ours lies, and what for."""
 
     use: Literal["sign", "decrypt"]
-    file: str
+    file: str = ""
     certificate: str = ""  # empty for PKCS#12
     password: str = ""  # name of a credential; empty: the file is not encrypted
+    engine: str = ""  # the engine that holds it, instead of a file
+    id: str = ""  # what the engine calls it; empty: the key's own name
 
 
 class PinFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,12 +75,32 @@ class SecretFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     form: Literal["text", "hex"] = "text"
 
 
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="pkcs11", tag_field="kind"):
+    """A PKCS#11 device: a card, a box in the network, SoftHSM."""
+
+    module: str  # the vendor's library
+    token: str  # label of the token
+    pin: str  # name of the credential with the user's PIN
+    deadline_s: int = 10
+
+
+class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="service", tag_field="kind"):
+    """A signing service (docs/signing-service.md), usually in front of the bureau's signing server (签名验签服务器)."""
+
+    address: str  # https://host:port
+    ca: str  # PEM file with the authority of its certificate
+    certificate: str  # PEM file with our client certificate
+    key: str  # PEM file with that certificate's key
+    deadline_s: int = 10
+
+
 class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every key, pin and shared secret of an installation."""
+    """Every key, pin and shared secret of an installation, and the engines that hold keys."""
 
     keys: Mapping[str, KeyFile] = {}
     pins: Mapping[str, PinFile] = {}
     secrets: Mapping[str, SecretFile] = {}
+    engines: Mapping[str, Device | Service] = {}
 
 
 class Certificate:
@@ -109,20 +133,41 @@ class PrivateKey:
         self.certificate = certificate
 
 
+class HeldKey:
+    """A key of ours that an engine holds: only its certificate is here."""
+
+    def __init__(self, engine: str, id_: str, certificate: Certificate) -> None:
+        self.engine = engine
+        self.id = id_
+        self.certificate = certificate
+
+
+Key = PrivateKey | HeldKey
+
+
 def load_keys(files: Mapping[str, KeyFile], credentials: Credentials, folder: Path) -> dict[str, PrivateKey]:
-    """Every key of ours by name. Raises Refused: CERT, AUTH (password), PATH (no such file), POLICY (open file mode)."""
-    keys: dict[str, PrivateKey] = {}
-    owners: dict[bytes, Certificate] = {}
-    for name, file in files.items():
-        key = _load_key(name, file, credentials, folder)
-        other = owners.setdefault(key.certificate.spki, key.certificate)
-        if other.use != file.use:
-            raise Refused(f"{name} and {other.name} are one key for two uses", code=Code.CERT)
-        keys[name] = key
+    """Every key of ours in a file, by name. Raises Refused: CERT, AUTH (password), PATH (no such file), POLICY (open file mode), SCHEMA."""
+    keys = {name: _load_key(name, file, credentials, folder) for name, file in files.items() if not file.engine}
+    _check_uses(key.certificate for key in keys.values())
     return keys
 
 
-def load_pins(files: Mapping[str, PinFile], ours: Mapping[str, PrivateKey], folder: Path) -> dict[str, Certificate]:
+def load_held(files: Mapping[str, KeyFile], loaded: Mapping[str, PrivateKey], folder: Path) -> dict[str, HeldKey]:
+    """Every key of ours that an engine holds, by name. Raises Refused: CERT, PATH, SCHEMA."""
+    held = {name: _held(name, file, folder) for name, file in files.items() if file.engine}
+    _check_uses([*(key.certificate for key in loaded.values()), *(key.certificate for key in held.values())])
+    return held
+
+
+def _check_uses(certificates: Iterable[Certificate]) -> None:
+    owners: dict[bytes, Certificate] = {}
+    for certificate in certificates:
+        other = owners.setdefault(certificate.spki, certificate)
+        if other.use != certificate.use:
+            raise Refused(f"{certificate.name} and {other.name} are one key for two uses", code=Code.CERT)
+
+
+def load_pins(files: Mapping[str, PinFile], ours: Mapping[str, Key], folder: Path) -> dict[str, Certificate]:
     """Every pinned certificate by name. Raises Refused CERT, PATH."""
     mine = {key.certificate.spki: name for name, key in ours.items()}
     pins: dict[str, Certificate] = {}
@@ -160,7 +205,17 @@ def read_certificate(data: bytes, name: str) -> x509.Certificate:
         raise Refused(f"{name}: not one certificate: {error}", code=Code.CERT) from None
 
 
+def _held(name: str, file: KeyFile, folder: Path) -> HeldKey:
+    if file.file or file.password or not file.certificate:
+        what = "a key in an engine has engine, id and certificate, and neither file nor password"
+        raise Refused(f"{name}: {what}", code=Code.SCHEMA)
+    certificate = read_certificate(_read(folder / file.certificate), name)
+    return HeldKey(file.engine, file.id or name, Certificate(name, file.use, certificate))
+
+
 def _load_key(name: str, file: KeyFile, credentials: Credentials, folder: Path) -> PrivateKey:
+    if not file.file or file.id:
+        raise Refused(f"{name}: names neither a file nor an engine that holds it", code=Code.SCHEMA)
     path = folder / file.file
     data = _read(path)
     if path.stat().st_mode & 0o007:

@@ -45,6 +45,10 @@ class Engine(Protocol):
         """The certificate of every key, by the key's name."""
         ...
 
+    async def close(self) -> None:
+        """Let go of connections and sessions."""
+        ...
+
 
 class Expiry(NamedTuple):
     """A key or pin that ends soon, or has ended."""
@@ -66,6 +70,10 @@ class EngineCrypto:
         self._work = work
         self._secrets = dict(secrets or {})
         self._certificates = engine.certificates()
+
+    async def close(self) -> None:
+        """Let go of the engine's connections."""
+        await self._engine.close()
 
     # ------------------------------------------------------------------------------------------------ our keys
 
