@@ -21,7 +21,7 @@ from gateway.core.bank import Bank, WireKind
 from gateway.core.errors import Code, Refused
 from gateway.core.settings import AtRestKeys, Gateway, Payer, check_banks, check_payers, check_production
 from gateway.edge.crypto.keys import KeyFile, PinFile
-from gateway.edge.wires.options import AmqpOptions, FolderOptions, SftpOptions, options_of
+from gateway.edge.wires.options import AmqpOptions, FolderOptions, HttpsOptions, SftpOptions, options_of
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ WIRE_OPTIONS: Mapping[WireKind, type[msgspec.Struct]] = {
     WireKind.FOLDER: FolderOptions,
     WireKind.SFTP: SftpOptions,
     WireKind.AMQP: AmqpOptions,
+    WireKind.HTTPS: HttpsOptions,
 }
 #: How an option names a file whose text it stands for: ``host_key = "file:certs/bank-host.pub"``.
 FROM_FILE = "file:"
@@ -143,8 +144,9 @@ def _placed(bank: Bank, folder: Path) -> Bank:
             except OSError as error:
                 where = f"bank {bank.code}: wire_options.{key}"
                 raise Refused(f"{path}: {error.strerror}", code=Code.PATH, where=where) from None
-    if bank.wire is WireKind.FOLDER and isinstance(options.get("root"), str):
-        options["root"] = str(folder / str(options["root"]))
+    shared = {WireKind.FOLDER: "root", WireKind.HTTPS: "directory"}.get(bank.wire, "")
+    if isinstance(options.get(shared), str) and options[shared]:
+        options[shared] = str(folder / str(options[shared]))
     return msgspec.structs.replace(bank, wire_options=options)
 
 

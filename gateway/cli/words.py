@@ -168,9 +168,7 @@ WORDS: dict[str, Words] = {
     "bank.limits.account_chars_max": Words("Characters of an account number.", "账号最长多少位？"),
     "bank.limits.purpose_bytes_max": Words("Bytes of the purpose, in the format's charset.", "用途最长多少字节？"),
     "bank.limits.document_bytes_max": Words("Bytes of a document, either way.", "文件大小上限？"),
-    "bank.format_options": Words(
-        "What only this bank's format asks for, all text: its README lists them.", "见各格式说明。"
-    ),
+    "bank.format_options": Words("What only this bank's format asks for: its README lists them.", "见各格式说明。"),
     "bank.wire_options": Words("The wire's address and ways; a value `file:PATH` stands for that file's text."),
     "bank.wire_options.root": Words(
         "folder: the shared folder (required); sftp: a folder below the login's; in it lie in/ and out/.", "目录？"
@@ -191,11 +189,31 @@ WORDS: dict[str, Words] = {
         "sftp: the server's public key, one `ssh-… …` line, two during a change-over; compared over a second channel.",
         "SFTP 主机公钥及其指纹？",
     ),
-    "bank.wire_options.client_key": Words("sftp: credential with our private key there."),
+    "bank.wire_options.client_key": Words("sftp, https: credential with our private key there."),
     "bank.wire_options.password": Words("sftp: credential with our password there, if the bank takes no keys."),
-    "bank.wire_options.deadline_s": Words("sftp: seconds that one operation may take."),
+    "bank.wire_options.deadline_s": Words(
+        "sftp: seconds that one operation may take (30); https: seconds until the whole reply is there (60)."
+    ),
     "bank.wire_options.bytes_per_s_min": Words(
         "sftp: a transfer may take so much longer as its size needs at this rate."
     ),
     "bank.wire_options.idle_s_max": Words("sftp: after so many idle seconds a kept connection is made anew."),
+    "bank.wire_options.url": Words("https: the address that every command is sent to.", "服务地址（URL）？"),
+    "bank.wire_options.ca": Words(
+        "https: certificate of the authority, or of the bank itself, in PEM (`file:PATH`); empty: the system's.",
+        "服务端证书由谁签发？",
+    ),
+    "bank.wire_options.pin": Words(
+        "https: SHA-256 of the server's public key in base64, two with a blank between during a change-over; empty: any key.",
+        "服务端公钥指纹？",
+    ),
+    "bank.wire_options.client_certificate": Words("https: credential with our client certificate (PEM)."),
+    "bank.wire_options.plain": Words(
+        "https: `true` speaks HTTP without TLS, only to the bank's front-end machine in our own network.",
+        "前置机是否只支持 HTTP？",
+    ),
+    "bank.wire_options.reply_bytes_max": Words("https: a reply larger than this is not taken."),
+    "bank.wire_options.directory": Words(
+        "https: a folder for files that the bank's client takes and gives beside its commands.", "前置机的文件目录？"
+    ),
 }

@@ -306,7 +306,7 @@ async def test_another_banks_place_is_not_reached(side: Side, archive: FolderArc
         (WireKind.SFTP, {"host": "h", "user": "u", "client_key": "k", "host_key": "ssh-ed25519 AAAA"}, "host_key"),
         (WireKind.SFTP, {"host": "h", "user": "u", "client_key": "k"}, "host_key"),
         (WireKind.AMQP, {"host": "h"}, "host"),
-        (WireKind.HTTPS, {}, "https"),
+        (WireKind.HTTPS, {}, "url"),
     ],
 )
 def test_wrong_options_are_refused_when_the_wire_is_made(

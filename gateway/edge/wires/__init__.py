@@ -4,6 +4,7 @@
 :mod:`.folder`            a folder that both sides reach
 :mod:`.sftp`              the bank's SFTP server
 :mod:`.amqp`              queues on the gateway's own broker
+:mod:`.https`             the bank's HTTPS service, or its front-end machine
 :mod:`.names`             which names we take
 :mod:`.listing`           which files are whole
 :mod:`.options`           what stands under ``wire_options`` of a Bank
@@ -49,4 +50,6 @@ def open_wire(
         if bus is None:
             raise Refused("an AMQP wire needs the gateway's bus", where=f"bank {bank.code}")
         return AmqpWire(bank, archive, credentials, bus=bus, clock=clock, work=work)
-    raise Refused(f"there is no {bank.wire.value} wire yet", where=f"bank {bank.code}")
+    from gateway.edge.wires.https import HttpsWire  # aiohttp takes 0.1 s to import
+
+    return HttpsWire(bank, archive, credentials, clock=clock, work=work)

@@ -5,14 +5,17 @@ folder     ``root``: the folder that is shared with the bank
 sftp       ``host``, ``port``, ``user``, ``host_key`` (one ``ssh-… …`` line, or two separated by a newline during
            a change-over), ``client_key`` or ``password`` (names of credentials), ``root``
 amqp       none
-both files ``complete``, ``stable_s`` (see ``listing``), ``done``: what becomes of a file that is archived with
+https      ``url``; ``ca`` (PEM text; empty: the system's), ``pin`` (SHA-256 of the bank's public key in base64; two
+           during a change-over), ``client_certificate`` and ``client_key`` (names of credentials), ``plain``,
+           ``deadline_s``, ``reply_bytes_max``, ``directory`` (a folder for files, beside the commands)
+files      ``complete``, ``stable_s`` (see ``listing``), ``done``: what becomes of a file that is archived with
            us: ``move`` it into ``done/`` beside it, ``delete`` it, or ``leave`` it where the bank forbids both
 ========== =============================================================================================
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -25,7 +28,7 @@ DONE_FOLDER = "done"
 
 
 class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What both wires that carry files have."""
+    """What every wire that carries files has."""
 
     complete: Complete = "stable"
     stable_s: int = 5
@@ -51,6 +54,20 @@ class SftpOptions(Files, frozen=True, forbid_unknown_fields=True, kw_only=True):
     deadline_s: int = 30
     bytes_per_s_min: int = 50_000
     idle_s_max: int = 60  # after this long a kept connection is not trusted any more: routers forget it silently
+
+
+class HttpsOptions(Files, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bank's HTTPS service, or its front-end machine in our network."""
+
+    url: str
+    ca: str = ""
+    pin: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    plain: bool = False
+    deadline_s: Annotated[int, msgspec.Meta(ge=1, le=100)] = 60  # a route's request may take 120 s in all
+    reply_bytes_max: int = 16 * 1024 * 1024
+    directory: str = ""
 
 
 class AmqpOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
