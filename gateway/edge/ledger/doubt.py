@@ -73,7 +73,7 @@ def document_word(tx: Tx, document_key: int, event: DocumentEvent, application: 
     if denied and not proven(tx, document):
         event = DocumentEvent.DOUBTED
     # Of a Document that left once, "refused" after "paid" is a contradiction; of one that left twice it may be of the second copy.
-    contradicted = denied and document.sendings < 2
+    contradicted = denied and document.departures < 2
     if event is DocumentEvent.DOUBTED and not contradicted and all_told(tx, document):
         _note(tx, document, application)
         return
