@@ -103,10 +103,11 @@ class Lane:
         return epoch
 
     async def hand_over(self) -> None:
-        """Give the lane up at once, for another replica."""
-        if self._epoch is not None:
+        """Give the lane up at once, for another replica; also where the step that held it was cut off in its middle."""
+        try:
+            await self._wire.close()
+        finally:
             await self._ledger.lane_free(self._bank, self._owner)
-        await self._wire.close()
 
     async def _stop(self, error: SheyinError) -> None:
         log.error("lane_stopped", bank=self._bank, code=error.code, what=error.what)

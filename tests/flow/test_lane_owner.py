@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,31 @@ async def test_a_clean_hand_over(house: House) -> None:
     await house.paying(3, OWN)
     await house.step(OWN)
     assert house.documents() == [("sent", 1)]
+
+
+async def test_a_hand_over_in_the_middle_of_a_sending(house: House) -> None:
+    """Told to stop while a file leaves: the next owner has the lane at once, and asks what became of the file."""
+    first = house.new_lane(ISO)
+    await house.paying(3, ISO)
+    wire, leaving = house.wires[ISO], asyncio.Event()
+    real = wire.perform
+
+    async def perform(request: Any) -> object:
+        if is_final(request):
+            leaving.set()
+            await asyncio.Event().wait()
+        return await real(request)
+
+    wire.perform = perform  # type: ignore[method-assign]  # a sender that hangs until it is told to stop
+    step = asyncio.create_task(first.step())
+    await leaving.wait()
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    await first.hand_over()
+    wire.perform = real  # type: ignore[method-assign]
+    await house.new_lane(ISO).step()
+    assert house.documents() == [("in_doubt", 1)]
 
 
 # ---------------------------------------------------------------------------------------------- what stops it
