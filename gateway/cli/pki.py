@@ -23,6 +23,8 @@ def dev(
     *,
     bank: Annotated[tuple[str, ...], Parameter(name="--bank", negative="")] = (),
     overlap: Annotated[tuple[str, ...], Parameter(name="--overlap", negative="")] = (),
+    sm2: Annotated[tuple[str, ...], Parameter(name="--sm2", negative="")] = (),
+    service: bool = False,
     overwrite: bool = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -39,6 +41,10 @@ def dev(
         Code of a bank; may be given several times. Without it the configured banks.
     overlap
         Code of a bank that gets a second signing pair, to try a change-over.
+    sm2
+        Code of a bank that speaks the commercial ciphers: it and the bureau get SM2 pairs (signing and encryption apart) and share an SM4 key.
+    service
+        TLS for a signing service on this machine as well.
     overwrite
         Make new keys for all names, also where there are some.
     """
@@ -50,11 +56,19 @@ def dev(
             "throwaway keys are not for an installation that is in production", where=loaded.key("gateway.production")
         )
     configured = [one.code for one in loaded.banks] if loaded else []
-    codes = list(dict.fromkeys((*(bank or configured), *overlap)))
+    codes = list(dict.fromkeys((*(bank or configured), *overlap, *sm2)))
     if not codes:
         raise Refused("no bank is configured: name some with --bank", code=Code.SCHEMA, where="--bank")
     folder = folder or (loaded.credentials_dir if loaded else None) or DEFAULT_FOLDER
-    made = pki.make(folder, codes, datetime.now(UTC) - timedelta(days=1), overlap=overlap, overwrite=overwrite)
+    made = pki.make(
+        folder,
+        codes,
+        datetime.now(UTC) - timedelta(days=1),
+        overlap=overlap,
+        sm2_banks=sm2,
+        service=service,
+        overwrite=overwrite,
+    )
     if as_json:
         output.json({"folder": str(folder), "made": made.made, "kept": made.kept, "banks": codes})
         return Exit.OK

@@ -61,13 +61,23 @@ def open_key(data: bytes, password: bytes | None, *, pkcs12_file: bool) -> Opene
     of another kind."""
     try:
         private, certificates = _by_the_library(data, password, pkcs12_file)
-    except UnsupportedAlgorithm:
-        if pkcs12_file:
-            return _open_pkcs12(data, password)
-        return Opened(_open_pem(data, password))
-    if private is not None and not isinstance(private, rsa.RSAPrivateKey):
+    except (UnsupportedAlgorithm, ValueError) as refusal:
+        try:
+            own = _open_pkcs12(data, password) if pkcs12_file else Opened(_open_pem(data, password))
+        except ValueError as error:
+            raise (error if isinstance(refusal, UnsupportedAlgorithm) else refusal) from None
+        private, certificates = _known(own.private), own.certificates
+    if private is not None and not isinstance(private, rsa.RSAPrivateKey | bytes):
         raise Refused("not an RSA or SM2 key", code=Code.CERT)
     return Opened(private, certificates)
+
+
+def _known(private: object) -> object:
+    """The library's key, where it was only the protection that the library does not know."""
+    try:
+        return serialization.load_der_private_key(private, None) if isinstance(private, bytes) else private
+    except (UnsupportedAlgorithm, ValueError):
+        return private
 
 
 def _by_the_library(
