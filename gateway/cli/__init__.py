@@ -29,12 +29,13 @@ class Command(NamedTuple):
     place: str  # "module:function", imported when it is called
     group: str
     sentence: str
+    json_file: bool = False  # its --json names a file; standard output and errors stay for people
 
 
 COMMANDS = (
     Command("init", "gateway.cli.init:init", BEGIN, "Write a commented configuration to begin with."),
     Command("pki", "gateway.cli.pki:app", BEGIN, "Throwaway keys for trials."),
-    Command("demo", "gateway.cli.demo:demo", BEGIN, "The reference month, with nothing but Python."),
+    Command("demo", "gateway.cli.demo:demo", BEGIN, "The reference month, with nothing but Python.", json_file=True),
     Command("db", "gateway.cli.db:app", BEGIN, "The ledger's schema."),
     Command("actor", "gateway.cli.actor:app", BEGIN, "The people who act: add them, list them."),
     Command("serve", "gateway.cli.serve:serve", OPERATE, "Run the gateway."),
@@ -44,6 +45,9 @@ COMMANDS = (
     ),
     Command("payer", "gateway.cli.payer:app", OPERATE, "A reference disbursement system over RabbitMQ."),
     Command("held", "gateway.cli.held:app", OPERATE, "Runs and payments that two people must look at."),
+    Command("letter", "gateway.cli.letter:app", OPERATE, "What a bank says in writing, entered by two people."),
+    Command("inbound", "gateway.cli.inbound:app", OPERATE, "What arrived: look, look again, take in by hand."),
+    Command("export", "gateway.cli.export:app", OPERATE, "Emergency: a document leaves by other means."),
     Command("lanes", "gateway.cli.lanes:app", OPERATE, "Every bank's lane: look, stop, resume."),
     Command("parked", "gateway.cli.lanes:parked", OPERATE, "Bank answers that no rule could apply."),
     Command("dlq", "gateway.cli.dlq:app", OPERATE, "Messages that could not be processed."),
@@ -91,7 +95,8 @@ def build(called: str = "", commands: Sequence[Command] = COMMANDS) -> App:
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code, having told every error."""
     tokens = _hoisted(sys.argv[1:] if tokens is None else list(tokens))
-    as_json = "--json" in tokens[: tokens.index("--") if "--" in tokens else None]
+    to_file = any(command.json_file for command in COMMANDS if command.name == _word(tokens))
+    as_json = not to_file and "--json" in tokens[: tokens.index("--") if "--" in tokens else None]
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's charset lacks must not end a command
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

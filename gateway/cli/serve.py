@@ -24,6 +24,7 @@ from gateway.edge.clock import SystemClock
 from gateway.edge.ledger import migrate
 from gateway.edge.log import configure
 from gateway.edge.supervisor import Supervisor
+from gateway.edge.work import one_heap
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ def serve(
     loaded = load(config)
     roles = _roles(role)
     configure(level=loaded.gateway.log_level)
+    one_heap()
     loaded.data_dir.mkdir(parents=True, exist_ok=True)
     migrate.check(loaded.ledger_url())
     return asyncio.run(_serve(loaded, roles, poll_ms))

@@ -204,14 +204,16 @@ class Month:
     def plans(self) -> dict[str, tuple[Instruction, FailurePlan]]:
         """Instruction id → the instruction that fails, and the plan of its account."""
         found: dict[str, tuple[Instruction, FailurePlan]] = {}
-        chunk: RunChunk | None = None
         for nth, (ordinal, (verdict, mend)) in enumerate(self._failing.items()):
-            number, place = divmod(ordinal, CHUNK_MAX)
-            if chunk is None or chunk.chunk != number + 1:
-                chunk = self.chunk(number + 1)
-            order = chunk.instructions[place]
+            order = self._order(ordinal)
             found[order.id] = order, self._plan(nth, order, verdict, mend)
         return found
+
+    def _order(self, ordinal: int) -> Instruction:
+        """One instruction of a chunk, without making its neighbours."""
+        number, place = divmod(ordinal, CHUNK_MAX)
+        drawn = self._drawn(number + 1)
+        return _instruction(self.run_id, ordinal, drawn[place], self._amounts(ordinal - place, drawn)[place])
 
     def _plan(self, nth: int, order: Instruction, verdict: Verdict, mend: Mend) -> FailurePlan:
         own = next(number for number, bank in enumerate(BANKS) if bank.code == order.bank)
