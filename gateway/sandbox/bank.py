@@ -1,4 +1,4 @@
-"""One counterpart bank at work: takes files, books them, decides what to say. Synchronous and without a wire; process.py moves the bytes.
+"""One counterpart bank at work: takes files or words, books them, decides what to say. Synchronous and without a wire; process.py moves the bytes.
 
 A file is booked and its answers are planned in one transaction. The seal is proven before anything else is read.
 """
@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from gateway.core.bank import DuplicateAnswer
 from gateway.core.verdicts import Verdict
 from gateway.sandbox import faults, plan
 from gateway.sandbox.books import Books, Known
 from gateway.sandbox.config import SandboxBank
+from gateway.sandbox.conversation import Heard, Told, Word
 from gateway.sandbox.doors import BYTES_MAX, Arrival, Outgoing
 from gateway.sandbox.orders import (
     Answer,
@@ -39,7 +42,7 @@ RELEASE = "release"
 class Counterpart:
     """A bank. ``now`` dates the answers to files that say nothing of their own date."""
 
-    def __init__(self, config: SandboxBank, side: Side, *, now: str) -> None:
+    def __init__(self, config: SandboxBank, side: Side | None, *, now: str) -> None:
         self.config = config
         self.counts: Counter[str] = Counter()
         self._side = side
@@ -62,15 +65,11 @@ class Counterpart:
         try:
             if len(arrival.payload) > BYTES_MAX:
                 raise FileRefused(Verdict.FORMAT_REFUSED, "larger than this bank takes")
-            opened = self._side.open(arrival.payload, arrival.seal)
+            opened = self._files().open(arrival.payload, arrival.seal)
             if isinstance(opened.head, Question):
                 self._answer(arrival, digest, opened.head)
             elif faulty and self.config.faults.drop == "file":
-                with self._books.transaction():
-                    reference = opened.head.reference
-                    self._books.enter(
-                        name=arrival.name, digest=digest, order=None, reference=reference, standing=Standing.LOST
-                    )
+                self._lose(arrival, digest, opened.head)
                 return False
             else:
                 self._take(arrival, digest, opened, opened.head, faulty=faulty)
@@ -89,6 +88,59 @@ class Counterpart:
         nth = self._books.files_seen() + 1
         return self.config.faults.slow_s if faults.touches(self.config.faults, nth) else 0.0
 
+    def _files(self) -> Side:
+        if self._side is None:
+            raise ValueError(f"{self.config.adapter} has no files")
+        return self._side
+
+    def _lose(self, arrival: Arrival, digest: str, order: Order) -> None:
+        with self._books.transaction():
+            self._books.enter(
+                name=arrival.name, digest=digest, order=None, reference=order.reference, standing=Standing.LOST
+            )
+
+    # ------------------------------------------------------------------------------------------------------------ being talked to
+
+    def hear(self, order: Order, lines: list[Line]) -> FileRefused | None:
+        """An order in words: the refusal to say at once, or None where it is taken (or lost on purpose)."""
+        payload = msgspec.json.encode((msgspec.structs.replace(order, created=""), lines))
+        arrival, digest = Arrival(order.reference, payload, None, None), hashlib.sha256(payload).hexdigest()
+        self.counts["files"] += 1
+        faulty = faults.touches(self.config.faults, self._books.files_seen() + 1)
+        if faulty and self.config.faults.drop == "file":
+            self._lose(arrival, digest, order)
+            return None
+        try:
+            self._take(arrival, digest, Heard(order, lines), order, faulty=faulty)
+        except FileRefused as refusal:
+            self._refuse(arrival, digest, refusal)
+            return refusal
+        return None
+
+    def told(self, reference: str) -> Told | None:
+        """What there is to say of the order under this reference, as of now; None: no such order is known."""
+        now, released = time.time(), (self._folder / RELEASE).exists()
+        known = self._books.known(reference=reference) or self._books.standing(reference, Standing.REFUSED)
+        if known is None or known.order is None:
+            return None
+        due = [answer for answer in self._books.planned(known.id) if answer.due <= now and answer.held <= released]
+        refusal = next((answer for answer in due if answer.kind is Kind.REFUSAL), None)
+        lines = {line.id: line for line in self._books.lines(known.first, known.last)}
+        said: set[int] = set()
+        back: dict[int, Verdict] = {}
+        for answer in due:
+            rows = {line.id: line for line in self._rows(answer, known)}
+            if answer.kind is Kind.RETURN:
+                back |= {row: line.verdict for row, line in rows.items() if line.verdict is not None}
+            elif answer.kind in (Kind.RESULT, Kind.CONTRADICTION):
+                lines |= rows
+                said |= rows.keys()
+        self.counts["inquiries"] += 1
+        words = [Word(row - known.first + 1, line, row in said, back.get(row)) for row, line in lines.items()]
+        return Told(known.order, words, refusal.verdict if refusal else None, refusal.text if refusal else "")
+
+    # ------------------------------------------------------------------------------------------------------------ booking
+
     def _take(self, arrival: Arrival, digest: str, opened: Opened, order: Order, *, faulty: bool) -> None:
         how = self.config.answers
         known = (
@@ -99,7 +151,7 @@ class Counterpart:
         if known is not None and how.duplicate is DuplicateAnswer.ERROR:
             same = known.digest == digest
             text = "文件重复" if same else "文件编号重复而内容不同"
-            raise _no(order, Verdict.DUPLICATE, text, "" if same else self._side.other_content)
+            raise _no(order, Verdict.DUPLICATE, text, "" if same or self._side is None else self._side.other_content)
         if known is not None and how.duplicate is DuplicateAnswer.FIRST_RESULT:
             with self._books.transaction():
                 self._enter(arrival, digest, order, Standing.REPEATED)
@@ -239,12 +291,12 @@ class Counterpart:
             answer.reference, answer.digest, answer.base = known.reference, known.digest, known.first
         order = known.order if known else None
         wrong = self.config.faults if answer.faulty else None
-        payload, seal = self._side.write(
+        payload, seal = self._files().write(
             answer, order, self._rows(answer, known), faults.twist(wrong) if wrong else Twist()
         )
         if wrong is not None:
             payload = faults.damaged(wrong, payload)
-        name = self._side.name(answer, order)
+        name = self._files().name(answer, order)
         return answer, Outgoing(name, payload, seal, answer.kind, answer.reference, again=answer.given > 0)
 
     def given(self, answer: Answer) -> None:

@@ -189,6 +189,17 @@ class Books:
         ).fetchone()
         return self._known(row) if row else None
 
+    def standing(self, reference: str, standing: Standing) -> Known | None:
+        """The first file under this reference of which that became."""
+        query = f"{_KNOWN} reference = ? AND standing = ? ORDER BY id LIMIT 1"
+        row = self._db.execute(query, (reference, standing)).fetchone()
+        return self._known(row) if row else None
+
+    def planned(self, document: int) -> list[Answer]:
+        """Everything that is to be said about a file, in the order in which it is."""
+        rows = self._db.execute("SELECT body FROM answer WHERE document = ? ORDER BY due, id", (document,))
+        return [msgspec.json.decode(row[0], type=Answer) for row in rows]
+
     def file(self, document: int) -> Known | None:
         """A payment file by its row, whatever became of it."""
         row = self._db.execute(f"{_KNOWN} id = ?", (document,)).fetchone()

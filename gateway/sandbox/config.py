@@ -7,6 +7,7 @@ from the file that is answered, never from the machine's clock, because the demo
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +46,18 @@ class AmqpWire(_Strict, frozen=True, tag="amqp"):
     exchange: str = "banks"
 
 
-Wire = FolderWire | SftpWire | AmqpWire
+class HttpWire(_Strict, frozen=True, tag="http"):
+    """An HTTP server of this bank alone. Paths are PEM files; without a certificate it speaks plain HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any free one, told in the ready line
+    certificate: str = ""
+    key: str = ""
+    clients: str = ""  # whose certificates the bureau must show one of; empty: none is asked for
+    directory: str = ""  # a folder shared with the bureau, for formats that lay files beside their commands
+
+
+Wire = FolderWire | SftpWire | AmqpWire | HttpWire
 
 
 class Keys(_Strict, frozen=True):
@@ -95,6 +107,8 @@ class Faults(_Strict, frozen=True):
     )
     sftp_cut_bytes: int = 0  # once, an upload's connection breaks after so many bytes
     sftp_lost_replies: int = 0  # this many renames are done, and the connection breaks before the reply
+    http_errors: tuple[int, ...] = ()  # the n-th orders over HTTP get "500", in plain text, and are not looked at
+    http_lost_replies: tuple[int, ...] = ()  # the n-th are taken, and the connection ends without a reply
     then_correct: bool = False  # after each faulty result the correct one follows
 
 
@@ -102,7 +116,7 @@ class SandboxBank(_Strict, frozen=True):
     """One counterpart bank."""
 
     code: str
-    adapter: Literal["iso20022", "standard_file"]
+    adapter: str  # a format that ``sides.py`` finds
     customer: str  # the bureau's customer number here
     wire: Wire
     keys: Keys | None  # None: the unsigned test profile
@@ -113,6 +127,9 @@ class SandboxBank(_Strict, frozen=True):
     faults: Faults = Faults()
     scenario: str = ""  # JSON file, see scenario.py; empty: every account is paid
     hold_results: bool = False  # results and returns wait until a file ``release`` appears in ``state``
+    options: Mapping[
+        str, str
+    ] = {}  # what the format's side needs besides (business modes, files of secrets): see its module
     schemas: str = ""  # folder with the official XSDs: every inbound Document is checked against them (tests)
 
     def __post_init__(self) -> None:

@@ -75,3 +75,6 @@ class IsoSide:
         if self._foreign is None:
             self._foreign = seals.Foreign(self._signer.certificate)
         return self._foreign
+
+
+SIDE = IsoSide

@@ -22,12 +22,12 @@ import msgspec
 
 from gateway.sandbox.amqp_side import AmqpDoor
 from gateway.sandbox.bank import Counterpart
-from gateway.sandbox.config import AmqpWire, FolderWire, Sandbox, SandboxBank
+from gateway.sandbox.config import AmqpWire, FolderWire, HttpWire, Sandbox, SandboxBank
 from gateway.sandbox.doors import Door, pause
 from gateway.sandbox.folder_side import FolderDoor
-from gateway.sandbox.orders import Side
+from gateway.sandbox.http_door import HttpDoor
 from gateway.sandbox.sftp_server import SftpDoor
-from gateway.sandbox.sides import side
+from gateway.sandbox.sides import conversation, side
 
 START_OF_TIME = "2015-06-01T09:00:00"
 
@@ -49,6 +49,7 @@ async def serve(sandbox: Sandbox, out: TextIO, *, watch_stdin: bool = False) -> 
             for desk in desks:
                 group.create_task(desk.take())
                 group.create_task(desk.give())
+            group.create_task(stop.wait())
     finally:
         for desk in desks:
             await desk.close()
@@ -66,16 +67,16 @@ class _Desk:
 
     def __init__(self, config: SandboxBank, sandbox: Sandbox, stop: asyncio.Event, turn: asyncio.Lock) -> None:
         self.code = config.code
-        spoken = side(config)
-        self.bank = Counterpart(config, spoken, now=sandbox.now or START_OF_TIME)
-        self._door = door(config, spoken, stop)
+        self.bank, self._door = bank(config, stop, now=sandbox.now or START_OF_TIME)
         self._stop, self._turn, self._poll_s = stop, turn, sandbox.poll_s
 
     async def open(self) -> dict[str, str | int]:
         return await self._door.open()
 
     async def take(self) -> None:
-        """Files in, one after another."""
+        """Files in, one after another; a bank that is talked to has none."""
+        if isinstance(self._door, HttpDoor):
+            return
         while not self._stop.is_set():
             arrival = await self._door.next()
             if arrival is None:
@@ -91,7 +92,9 @@ class _Desk:
                     await asyncio.to_thread(self.bank.put_aside, arrival)
 
     async def give(self) -> None:
-        """Answers out, in the order in which they are due."""
+        """Answers out, in the order in which they are due; a bank that is talked to gives them when it is asked."""
+        if isinstance(self._door, HttpDoor):
+            return
         while not self._stop.is_set():
             async with self._turn:
                 due = await asyncio.to_thread(self.bank.next_answer)
@@ -111,14 +114,21 @@ class _Desk:
         self.bank.close()
 
 
-def door(config: SandboxBank, spoken: Side, stop: asyncio.Event) -> Door:
-    """The door that the configuration names."""
+def bank(config: SandboxBank, stop: asyncio.Event, *, now: str) -> tuple[Counterpart, Door | HttpDoor]:
+    """A bank with the door that the configuration names. Raises ValueError where its format does not go through it."""
+    spoken = side(config)
+    counterpart = Counterpart(config, spoken, now=now)
+    if isinstance(config.wire, HttpWire):
+        speaker = conversation(config, counterpart)
+        return counterpart, HttpDoor(config.wire, config.faults, counterpart, speaker, stop)
+    if spoken is None:
+        raise ValueError(f"{config.adapter} is talked to, over HTTP")
     detached = spoken.detached and config.keys is not None
     if isinstance(config.wire, FolderWire):
-        return FolderDoor(Path(config.wire.directory), detached=detached)
+        return counterpart, FolderDoor(Path(config.wire.directory), detached=detached)
     if isinstance(config.wire, AmqpWire):
-        return AmqpDoor(config.wire, code=config.code, stop=stop)
-    return SftpDoor(config.wire, config.faults, user=config.customer, detached=detached)
+        return counterpart, AmqpDoor(config.wire, code=config.code, stop=stop)
+    return counterpart, SftpDoor(config.wire, config.faults, user=config.customer, detached=detached)
 
 
 class _Eof(asyncio.Protocol):

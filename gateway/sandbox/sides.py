@@ -1,13 +1,38 @@
-"""Which code speaks which format on the banks' side."""
+"""Which code speaks which format on the banks' side.
+
+A format's side is the module ``<adapter>_side`` here: ``SIDE`` makes one that takes and gives files, ``CONVERSATION`` one that is talked to.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+
+from gateway.sandbox.bank import Counterpart
 from gateway.sandbox.config import SandboxBank
-from gateway.sandbox.iso20022_side import IsoSide
+from gateway.sandbox.conversation import Conversation
 from gateway.sandbox.orders import Side
-from gateway.sandbox.standard_side import StandardSide
+
+_ELSEWHERE = {"standard_file": "standard_side"}
 
 
-def side(config: SandboxBank) -> Side:
-    """The format that a bank is configured for."""
-    return IsoSide(config) if config.adapter == "iso20022" else StandardSide(config)
+def side(config: SandboxBank) -> Side | None:
+    """The files of the format that a bank is configured for; None where it is only talked to. Raises ValueError for a format without a side."""
+    make = getattr(_module(config.adapter), "SIDE", None)
+    return make(config) if make is not None else None
+
+
+def conversation(config: SandboxBank, bank: Counterpart) -> Conversation:
+    """The words of the format that a bank is configured for. Raises ValueError where it has files only."""
+    make = getattr(_module(config.adapter), "CONVERSATION", None)
+    if make is None:
+        raise ValueError(f"{config.adapter} is not talked to")
+    found: Conversation = make(config, bank)
+    return found
+
+
+def _module(adapter: str) -> object:
+    name = f"gateway.sandbox.{_ELSEWHERE.get(adapter, f'{adapter}_side')}"
+    if not adapter.isidentifier() or importlib.util.find_spec(name) is None:
+        raise ValueError(f"no bank here speaks {adapter}")
+    return importlib.import_module(name)

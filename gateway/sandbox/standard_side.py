@@ -313,3 +313,6 @@ def _cut(text: str) -> str:
 def _dashed(stamp: str) -> str:
     """``20150610093000`` → ``2015-06-10T09:30:00``."""
     return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:14]}"
+
+
+SIDE = StandardSide
