@@ -53,7 +53,7 @@ class Config:
         self.folder = folder
         self.gateway = file.gateway
         self.atrest = file.atrest
-        self.keys = KeyFiles(keys=file.keys, pins=file.pins)
+        self.keys = KeyFiles(keys=file.keys, pins=file.pins, secrets=file.secrets, engines=file.engines)
         self.payers = file.payer
         self.banks = file.bank
         self._environment = os.environ if environment is None else environment

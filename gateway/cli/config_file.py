@@ -20,7 +20,7 @@ from gateway.core.adapter import Adapter
 from gateway.core.bank import Bank, WireKind
 from gateway.core.errors import Code, Refused
 from gateway.core.settings import AtRestKeys, Gateway, Payer, check_banks, check_payers, check_production
-from gateway.edge.crypto.keys import KeyFile, PinFile
+from gateway.edge.crypto.keys import Device, KeyFile, PinFile, SecretFile, Service
 from gateway.edge.wires.options import AmqpOptions, FolderOptions, HttpsOptions, SftpOptions, options_of
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     atrest: AtRestKeys = AtRestKeys()
     keys: dict[str, KeyFile] = {}
     pins: dict[str, PinFile] = {}
+    secrets: dict[str, SecretFile] = {}
+    engines: dict[str, Device | Service] = {}
     payer: tuple[Payer, ...] = ()
     bank: tuple[Bank, ...] = ()
 
@@ -180,7 +182,13 @@ _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]*)|\[([^\]]*)\]")
 
 
 def _decoded(document: dict[str, Any], name: str) -> File:
-    for section, type_ in (("keys", KeyFile), ("pins", PinFile)):  # one by one: msgspec tells no key of a mapping
+    mappings: tuple[tuple[str, Any], ...] = (
+        ("keys", KeyFile),
+        ("pins", PinFile),
+        ("secrets", SecretFile),
+        ("engines", Device | Service),
+    )
+    for section, type_ in mappings:  # one by one: msgspec tells no key of a mapping
         entries = document.get(section)
         for key, value in entries.items() if isinstance(entries, dict) else ():
             _converted(value, type_, document, name, f"{section}.{key}")

@@ -64,6 +64,10 @@ WORDS: dict[str, Words] = {
         "The private key: PEM, or PKCS#12 (.p12, .pfx) with its certificate inside. Nobody else may read the file."
     ),
     "keys.certificate": Words("The key's certificate, PEM or DER; empty for PKCS#12."),
+    "keys.engine": Words(
+        "Instead of a file: the name of the `[engines.NAME]` that holds the key; `certificate` is a file here all the same."
+    ),
+    "keys.id": Words("What that engine calls the key; empty: by its name here."),
     "keys.password": Words("Credential with the file's password; empty: the file is not encrypted."),
     "pins": Words("Certificates of partners by name, `[pins.banka-sign]`: the only source of trust in what arrives."),
     "pins.use": Words("`verify` the partner's seals, or `encrypt` to the partner."),
@@ -71,6 +75,24 @@ WORDS: dict[str, Words] = {
         "The certificate, PEM or DER, compared with the partner by its SHA-256 fingerprint over a second channel, by two people.",
         "请提供签名验签用的证书，并通过另一渠道核对 SHA-256 指纹。",
     ),
+    "secrets": Words("Symmetric keys that we share with a partner, `[secrets.bankb-sm4]`: SM4, 16 bytes."),
+    "secrets.credential": Words("Credential with the key, never the key itself.", "对称密钥如何约定与更换？"),
+    "secrets.form": Words(
+        "How the credential is written: `text`, 16 characters as they are, or `hex`, 32 hexadecimal digits."
+    ),
+    "engines.pkcs11": Words("A PKCS#11 device (RSA); needs the extra `pkcs11`."),
+    "engines.pkcs11.module": Words("The vendor's library, a .so file."),
+    "engines.pkcs11.token": Words("The label of the token that holds our keys."),
+    "engines.pkcs11.pin": Words("Credential with the user's PIN. A wrong one is tried once and never again by itself."),
+    "engines.pkcs11.deadline_s": Words("Seconds that one signature may take."),
+    "engines.service": Words(
+        "A signing service, usually in front of a signing server (签名验签服务器): docs/signing-service.md."
+    ),
+    "engines.service.address": Words("`https://host:port` of the service."),
+    "engines.service.ca": Words("PEM file with the authority of its certificate, or the certificate itself."),
+    "engines.service.certificate": Words("PEM file with our client certificate there."),
+    "engines.service.key": Words("PEM file with that certificate's key."),
+    "engines.service.deadline_s": Words("Seconds until the answer is there, connecting included."),
     # ------------------------------------------------------------------------------------------------ payers
     "payer": Words("One disbursement system that publishes instructions."),
     "payer.code": Words("Its code, 2 to 16 of A-Z and 0-9: `source` of its messages, and part of its queue's name."),
