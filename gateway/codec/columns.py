@@ -144,7 +144,8 @@ class Record:
     def unfit(self, text: str) -> str:
         """The first character of ``text`` that we never write into a field of this record, or ``""``."""
         found = self._outside_ours.search(text)
-        return found[0] if found else unencodable(text, self.charset)
+        before = text[: found.start()] if found else text
+        return unencodable(before, self.charset) or (found[0] if found else "")
 
     def _problem(self, field: Field, text: str, outside: re.Pattern[str]) -> tuple[Code, str] | None:
         """What is wrong with ``text`` as a value of ``field``, or None. The message never holds the value."""

@@ -122,7 +122,9 @@ class Bank(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pins: tuple[str, ...] = ()  # names of the pinned partner certificates, two during an overlap
     sealed: bool = True  # False only in a test profile: no seal is made or asked for
     wire_options: Mapping[str, str | int | bool] = {}  # address, directories, host key, ...: see the wire's own page
-    format_options: Mapping[str, str] = {}  # what only this Bank's format asks for: see the format's own page
+    format_options: Mapping[
+        str, str | int | bool
+    ] = {}  # what only this Bank's format asks for: see the format's own page
 
 
 # ---------------------------------------------------------------------------------------------------------------- what goes out
@@ -306,6 +308,7 @@ class Row(NamedTuple):
     block: int = -1  # index of its Block, -1 if none
     name: str = ""  # the bank's spelling of the holder's name, where it tells
     account: str = ""
+    id_number: str = ""  # the holder's, where it tells
 
 
 class Tail(msgspec.Struct, kw_only=True):

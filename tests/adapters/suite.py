@@ -11,9 +11,23 @@ import msgspec
 
 from adapters import discover
 from gateway.core.adapter import Adapter
-from gateway.core.bank import Bank, Block, Head, Item, PayLine, PaymentHead, Row, SealSlot, Tail
+from gateway.core.bank import (
+    Bank,
+    Block,
+    CheckLine,
+    Head,
+    Item,
+    ListHead,
+    PayLine,
+    PaymentHead,
+    Row,
+    SealSlot,
+    Tail,
+)
 
 ADAPTERS = discover()
+PAYING = {code: adapter for code, adapter in ADAPTERS.items() if adapter.pays}
+CHECKING = {code: adapter for code, adapter in ADAPTERS.items() if adapter.write_check is not None}
 BEIJING = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2015, 6, 10, 9, 0, 0, tzinfo=BEIJING)
 
@@ -89,6 +103,27 @@ def written(adapter: Adapter, lines: Sequence[PayLine] = LINES, head: PaymentHea
     """The payment Document's bytes, without a seal."""
     chunks = adapter.payment(head or head_of(lines), iter(lines), bank_of(adapter, sealed=False))
     return b"".join(chunk for chunk in chunks if not isinstance(chunk, SealSlot))
+
+
+CHECKS = (
+    CheckLine(1, "901", "欧阳娜娜", "9900010000000000017", "resident", "11010519491231002X"),
+    CheckLine(2, "902", "艾力·买买提", "9900010000000000025"),
+    CheckLine(3, "903", "李四", "9900010000000000033", "passport", "E00000001"),
+)
+
+
+def checked(adapter: Adapter, lines: Sequence[CheckLine] = CHECKS, *, count: int | None = None) -> bytes:
+    """The bytes of a Document that asks about names, without a seal."""
+    assert adapter.write_check is not None
+    count = len(lines) if count is None else count
+    head = ListHead(reference="BANKA2015061000001", sequence=1, created=NOW, count=count)
+    chunks = adapter.write_check(head, iter(lines), bank_of(adapter, sealed=False))
+    return b"".join(chunk for chunk in chunks if not isinstance(chunk, SealSlot))
+
+
+def any_document(adapter: Adapter) -> bytes:
+    """One that the format writes: payments, or else questions about names."""
+    return written(adapter) if adapter.pays else checked(adapter)
 
 
 def read(adapter: Adapter, document: bytes) -> tuple[Head, list[Block], list[Row], Tail]:

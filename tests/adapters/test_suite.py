@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from gateway.core.adapter import Adapter, CodeTable, Trust
 from gateway.core.bank import (
     Agreement,
     Block,
+    CheckLine,
     DocKind,
     Enveloped,
     Head,
@@ -32,7 +34,21 @@ from gateway.core.bank import (
 )
 from gateway.core.errors import Code, Halt, Malformed, Refused
 from gateway.core.verdicts import MEANINGS, Judgement, Outcome, Verdict
-from tests.adapters.suite import ADAPTERS, LINES, NOW, bank_of, head_of, line_of, read, written
+from tests.adapters.suite import (
+    ADAPTERS,
+    CHECKING,
+    CHECKS,
+    LINES,
+    NOW,
+    PAYING,
+    any_document,
+    bank_of,
+    checked,
+    head_of,
+    line_of,
+    read,
+    written,
+)
 
 REFUSALS = {Code.CHARSET, Code.SIZE, Code.NAME, Code.RANGE, Code.FORMAT, Code.SCHEMA}
 
@@ -89,9 +105,9 @@ def test_file_names_are_safe(adapter: Adapter) -> None:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def test_payments_come_back(adapter: Adapter) -> None:
+def test_payments_come_back(paying: Adapter) -> None:
     """What is written is read back: reference, amount, name and account of every line, and totals that agree."""
-    head, _, rows, tail = read(adapter, written(adapter))
+    head, _, rows, tail = read(paying, written(paying))
     assert head.kind is DocKind.PAYMENT
     assert head.reference == "BANKA2015061000001"
     assert [(row.ref, row.amount, row.currency, row.name, row.account) for row in rows] == [
@@ -102,10 +118,10 @@ def test_payments_come_back(adapter: Adapter) -> None:
     assert (tail.count, tail.minor) == (len(LINES), sum(line.amount for line in LINES))
 
 
-def refusal(adapter: Adapter, lines: Sequence[PayLine]) -> Code | None:
-    """Why the writer refuses these lines, None where it writes them."""
+def refusal(write: Callable[[], bytes]) -> Code | None:
+    """Why the writer refuses, None where it writes."""
     try:
-        written(adapter, lines)
+        write()
     except Refused as error:
         return error.code
     return None
@@ -122,13 +138,13 @@ HOSTILE = st.one_of(
 )
 
 
-@pytest.mark.parametrize("code", ADAPTERS)
+@pytest.mark.parametrize("code", PAYING)
 @given(names=st.lists(HOSTILE, min_size=1, max_size=4), amount=st.integers(1, 1_000_000_000), account=HOSTILE)
 def test_hostile_text_comes_back_or_is_refused(code: str, names: list[str], amount: int, account: str) -> None:
     """One oracle: exactly the same text comes back, or the writer refuses with a code. Never cut, never replaced."""
     adapter = ADAPTERS[code]
     lines = [line_of(number, name, account, amount) for number, name in enumerate(names, 1)]
-    refused = refusal(adapter, lines)
+    refused = refusal(lambda: written(adapter, lines))
     if refused is not None:
         assert refused in REFUSALS
         return
@@ -150,40 +166,39 @@ def test_encodable_tells_the_first_character_that_is_lacking(code: str, text: st
         assert not adapter.encodable(text[: text.index(lacking)])
 
 
-def test_a_character_that_is_lacking_is_refused(adapter: Adapter) -> None:
+def test_a_character_that_is_lacking_is_refused(paying: Adapter) -> None:
     """CHARSET, with the code point; half a surrogate pair is in no charset."""
-    assert adapter.encodable("张\ud842三") == "\ud842"
+    assert paying.encodable("张\ud842三") == "\ud842"
     with pytest.raises(Refused, match=r"U\+D842") as error:
-        written(adapter, [line_of(1, "张\ud842三")])
+        written(paying, [line_of(1, "张\ud842三")])
     assert error.value.code is Code.CHARSET
 
 
 def test_bytes_are_stable(adapter: Adapter) -> None:
-    """The same payments give the same bytes, however often and however they are handed over."""
-    first = written(adapter)
-    assert written(adapter) == first
-    assert written(adapter, list(LINES)) == first
+    """The same lines give the same bytes, however often they are handed over."""
+    first = any_document(adapter)
+    assert any_document(adapter) == first
 
 
-def test_a_slot_stands_exactly_where_a_seal_is_enveloped(adapter: Adapter) -> None:
+def test_a_slot_stands_exactly_where_a_seal_is_enveloped(paying: Adapter) -> None:
     """One slot for an enveloped seal, none for a detached one, none in the unsealed test profile."""
 
     def slots(*, sealed: bool) -> int:
-        chunks = adapter.payment(head_of(LINES), iter(LINES), bank_of(adapter, sealed=sealed))
+        chunks = paying.payment(head_of(LINES), iter(LINES), bank_of(paying, sealed=sealed))
         return sum(isinstance(chunk, SealSlot) for chunk in chunks)
 
-    assert slots(sealed=True) == (1 if isinstance(adapter.seal, Enveloped) else 0)
+    assert slots(sealed=True) == (1 if isinstance(paying.seal, Enveloped) else 0)
     assert slots(sealed=False) == 0
 
 
 @pytest.mark.parametrize("lines", [LINES[:3], (*LINES, line_of(5)), (LINES[0]._replace(amount=7), *LINES[1:])])
-def test_other_lines_than_declared_are_a_halt(adapter: Adapter, lines: Sequence[PayLine]) -> None:
+def test_other_lines_than_declared_are_a_halt(paying: Adapter, lines: Sequence[PayLine]) -> None:
     """Membership and totals precede the file: lines that do not add up stop it."""
     with pytest.raises(Halt):
-        written(adapter, lines, head_of(LINES))
+        written(paying, lines, head_of(LINES))
 
 
-def test_it_is_written_as_a_stream(adapter: Adapter) -> None:
+def test_it_is_written_as_a_stream(paying: Adapter) -> None:
     """Lines are drawn while chunks are given: nobody holds a whole Document."""
     drawn = 0
 
@@ -195,11 +210,47 @@ def test_it_is_written_as_a_stream(adapter: Adapter) -> None:
 
     head = msgspec.structs.replace(head_of(LINES), count=5_000, minor=5_000 * 184000)
     sizes = []
-    for chunk in adapter.payment(head, source(), bank_of(adapter)):
+    for chunk in paying.payment(head, source(), bank_of(paying)):
         if not isinstance(chunk, SealSlot):
             sizes.append((drawn, len(chunk)))
     assert max(size for _, size in sizes) < 512 * 1024
     assert any(0 < count < 5_000 for count, _ in sizes)
+
+
+# ------------------------------------------------------------------------------------------------------ asking about names
+
+
+def test_questions_about_names_come_back(checking: Adapter) -> None:
+    """Reference of the Document and of each line, name and account are read back, and nothing is said about money."""
+    head, _, rows, tail = read(checking, checked(checking))
+    assert (head.kind, head.reference) == (DocKind.NAME_CHECK, "BANKA2015061000001")
+    assert [(row.ref, row.name, row.account) for row in rows] == [
+        (line.ref, line.name, line.account) for line in CHECKS
+    ]
+    assert (tail.count, tail.minor) == (len(CHECKS), None)
+    for row in rows:
+        assert checking.judge(head, None, row, Agreement()).outcome is Outcome.NONE
+
+
+@pytest.mark.parametrize("code", CHECKING)
+@given(names=st.lists(HOSTILE, min_size=1, max_size=4), account=HOSTILE, id_number=HOSTILE)
+def test_hostile_questions_come_back_or_are_refused(code: str, names: list[str], account: str, id_number: str) -> None:
+    """As with payments: exactly the same text comes back, or the writer refuses with a code."""
+    adapter = CHECKING[code]
+    lines = [CheckLine(number, f"{number}", name, account, "other", id_number) for number, name in enumerate(names, 1)]
+    refused = refusal(lambda: checked(adapter, lines))
+    if refused is not None:
+        assert refused in REFUSALS
+        return
+    _, _, rows, _ = read(adapter, checked(adapter, lines))
+    assert [(row.name, row.account) for row in rows] == [(name, account) for name in names]
+
+
+@pytest.mark.parametrize("count", [len(CHECKS) - 1, len(CHECKS) + 1])
+def test_other_questions_than_declared_are_a_halt(checking: Adapter, count: int) -> None:
+    """How many there are is known before the first byte."""
+    with pytest.raises(Halt):
+        checked(checking, count=count)
 
 
 # -------------------------------------------------------------------------------------------------------------- limits
@@ -210,27 +261,27 @@ def with_field(field: str, text: str) -> PayLine:
     return LINES[0]._replace(**{field: text})  # type: ignore[arg-type]  # the fields that are text
 
 
-def test_limits_are_those_of_the_writer(adapter: Adapter) -> None:
+def test_limits_are_those_of_the_writer(paying: Adapter) -> None:
     """A name, account or purpose at its limit is written; one more ASCII character is refused."""
-    limits = adapter.limits
+    limits = paying.limits
     fields = {"name": limits.name_bytes_max, "account": limits.account_chars_max, "purpose": limits.purpose_bytes_max}
     for field, most in fields.items():
         fits, too_long = ("9" * size for size in (most, most + 1))
-        assert read(adapter, written(adapter, [with_field(field, fits)]))[3].count == 1
-        assert refusal(adapter, [with_field(field, too_long)]) in (Code.SIZE, Code.FORMAT)
+        assert read(paying, written(paying, [with_field(field, fits)]))[3].count == 1
+        assert refusal(partial(written, paying, [with_field(field, too_long)])) in (Code.SIZE, Code.FORMAT)
 
 
 @pytest.mark.parametrize("amount", [0, -1])
-def test_nothing_is_not_paid(adapter: Adapter, amount: int) -> None:
+def test_nothing_is_not_paid(paying: Adapter, amount: int) -> None:
     """An amount of zero or less is refused, whatever the head says."""
     with pytest.raises(Refused):
-        written(adapter, [line_of(1, amount=amount)])
+        written(paying, [line_of(1, amount=amount)])
 
 
-def test_a_full_document_fits(adapter: Adapter) -> None:
+def test_a_full_document_fits(paying: Adapter) -> None:
     """As many ordinary lines as a Document may have stay below its size."""
-    few, more = len(written(adapter, [line_of(1)] * 1)), len(written(adapter, [line_of(n) for n in range(1, 101)]))
-    assert few + (more - few) / 99 * adapter.limits.rows_max < adapter.limits.document_bytes_max
+    few, more = len(written(paying, [line_of(1)] * 1)), len(written(paying, [line_of(n) for n in range(1, 101)]))
+    assert few + (more - few) / 99 * paying.limits.rows_max < paying.limits.document_bytes_max
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -238,7 +289,7 @@ def test_a_full_document_fits(adapter: Adapter) -> None:
 
 def test_truncation_at_every_byte(adapter: Adapter) -> None:
     """Not one prefix of a Document is taken for a whole one."""
-    document = written(adapter)
+    document = any_document(adapter)
     for length in range(len(document)):
         with pytest.raises(Malformed):
             list(adapter.read(io.BytesIO(document[:length])))
@@ -249,7 +300,7 @@ def test_truncation_at_every_byte(adapter: Adapter) -> None:
 def test_damaged_documents_are_read_or_refused(code: str, data: st.DataObject) -> None:
     """A flipped byte, a line twice, two lines swapped, a hole: items in order, or Malformed; never another error."""
     adapter = ADAPTERS[code]
-    document = bytearray(written(adapter))
+    document = bytearray(any_document(adapter))
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(document))] * 2)))
     piece = bytes(document[start:stop])
     document[start:stop] = data.draw(
@@ -269,7 +320,7 @@ def test_any_bytes_are_refused(code: str, document: bytes) -> None:
 
 def test_a_document_is_recognised_by_its_own_format_only(adapter: Adapter) -> None:
     """The first bytes tell formats apart, so that nobody has to guess."""
-    beginning = written(adapter)[:4096]
+    beginning = any_document(adapter)[:4096]
     assert [code for code, other in ADAPTERS.items() if other.sniff(beginning)] == [adapter.code]
     assert not adapter.sniff(b"")
     assert not adapter.sniff(b"<html><body>502 Bad Gateway</body></html>")

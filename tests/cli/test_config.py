@@ -84,7 +84,7 @@ FAULTS: list[tuple[str, Any, Code, str, str]] = [
     ("bank.code", "bank-a", Code.FORMAT, "bank bank-a: code", "2 to 16"),
     ("bank", [BANK, BANK], Code.CONFLICT, "bank BANKA", "two banks have this code"),
     ("bank", [BANK, SECOND], Code.CONFLICT, "code", "would share references"),
-    ("bank.adapter", "swift", Code.SCHEMA, "bank BANKA: adapter", "there are iso20022, standard_file"),
+    ("bank.adapter", "swift", Code.SCHEMA, "bank BANKA: adapter", "; there are "),
     ("bank.wire", "fax", Code.SCHEMA, "bank BANKA: wire", "there are folder, sftp, amqp, https"),
     ("bank.wire", "https", Code.SCHEMA, "bank BANKA: wire", "it does by amqp, folder, sftp"),
     ("bank.customer", "", Code.FORMAT, "bank BANKA: customer", "1 to 30"),
