@@ -98,6 +98,7 @@ def accept(tx: Tx, run: Any, windows: Sequence[Window], actor: str = audit.SERVI
     refresh = not tx.sqlite and (run.declared_count or 0) > _ANALYSE_ABOVE
     if refresh:
         tx.run("ANALYZE instruction")
+    _index(tx, run.key)
     _mark_suspects(tx, run.key)
     tx.run(
         "INSERT INTO attempt (key, instruction_key, lot_key, try_no, state, amount) "
@@ -131,12 +132,26 @@ def accept(tx: Tx, run: Any, windows: Sequence[Window], actor: str = audit.SERVI
 
 #: Lines (alias ``a``) that repeat another instruction under a new id: an earlier line of this Run, or a live one of another Run.
 _SUSPECTS = (
-    "SELECT a.key FROM instruction AS a JOIN instruction AS b ON b.person_hash = a.person_hash "
-    "AND b.amount = a.amount AND b.item = a.item AND b.sequence = a.sequence AND b.period = a.period AND b.key <> a.key "
-    "WHERE a.run_key = :run AND NOT b.rejected AND ((b.run_key = :run AND b.key < a.key) OR (b.run_key <> :run AND EXISTS ("
+    "SELECT a.key FROM instruction AS a JOIN lookup AS h ON h.hash = a.same_hash AND h.instruction_key <> a.key "
+    "JOIN instruction AS b ON b.key = h.instruction_key AND b.person_hash = a.person_hash "
+    "AND b.amount = a.amount AND b.item = a.item AND b.sequence = a.sequence AND b.period = a.period "
+    f"WHERE {keys_of(':run', 'a.key')} AND NOT b.rejected AND ((b.run_key = :run AND b.key < a.key) OR (b.run_key <> :run AND EXISTS ("
     f"SELECT 1 FROM attempt AS t WHERE {tries_of('b.key', 't')} "
     f"AND t.state NOT IN ('{AttemptState.REFUSED}', '{AttemptState.WITHDRAWN}'))))"
 )
+
+
+def _index(tx: Tx, run_key: int) -> None:
+    """From here on its persons, accounts and payments are found by their hashes."""
+    parts = (
+        f"SELECT {column} AS hash, key FROM instruction WHERE {keys_of(':run', 'key')}"
+        for column in ("person_hash", "account_hash", "same_hash")
+    )
+    found = " UNION ALL ".join(parts)
+    tx.run(
+        f"INSERT INTO lookup (hash, instruction_key) SELECT hash, key FROM ({found}) AS f ORDER BY hash, key",
+        run=run_key,
+    )
 
 
 def _mark_suspects(tx: Tx, run_key: int) -> None:

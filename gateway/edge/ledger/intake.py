@@ -24,7 +24,7 @@ from gateway.edge.ledger.schema import RUN_SPAN
 
 P = ParamSpec("P")
 INSTRUCTION = (
-    "key", "run_key", "lot_key", "payer", "id", "digest", "person_hash", "account_hash", "name", "amount", "item", "sequence",
+    "key", "run_key", "lot_key", "payer", "id", "digest", "person_hash", "account_hash", "same_hash", "name", "amount", "item", "sequence",
     "period", "district", "relation", "purpose", "doubt", "sealed",
 )  # fmt: skip
 LINE_ERROR = ("run_key", "ordinal", "instruction_id", "code", "where", "what", "fatal", "raw")
@@ -262,7 +262,7 @@ def _rows(tx: Tx, payer: str, defaults: Defaults, lines: Sequence[Line]) -> list
     base = run_key * RUN_SPAN
     lots = lot_keys(tx, run_key, run_key, {_route(defaults, line) for line in lines})
     sealed = private.seal_many(atrest, [private.private(line.instruction) for line in lines])
-    person_hash, account_hash = private.person_hash, private.account_hash
+    person_hash, account_hash, same_hash = private.person_hash, private.account_hash, private.same_hash
     return [
         (
             base + line.ordinal,
@@ -271,8 +271,9 @@ def _rows(tx: Tx, payer: str, defaults: Defaults, lines: Sequence[Line]) -> list
             payer,
             i.id,
             line.digest,
-            person_hash(atrest, i.person),
+            person,
             account_hash(atrest, i.account),
+            same_hash(person, i.amount, i.item, i.sequence, i.period or defaults.period),
             i.payee.name if i.payee else i.person.name,
             i.amount,
             i.item,
@@ -286,6 +287,7 @@ def _rows(tx: Tx, payer: str, defaults: Defaults, lines: Sequence[Line]) -> list
         )
         for line, seal in zip(lines, sealed, strict=True)
         for i in (line.instruction,)
+        for person in (person_hash(atrest, i.person),)
     ]
 
 

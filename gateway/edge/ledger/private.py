@@ -6,6 +6,7 @@ U+001F, which no accepted field can contain.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from gateway.core.contracts import Instruction, Party
@@ -80,14 +81,20 @@ def open_raw(atrest: AtRest, sealed: bytes) -> bytes:
 
 def person_hash(atrest: AtRest, person: Party) -> int:
     """Under which an insured person is found; 15- and 18-digit ids of one person agree."""
-    return _hash(atrest, "person", f"{person.id_type}:{canonical_id(person.id_type, person.id_number)}")
+    return _hash(atrest.lookup("person", f"{person.id_type}:{canonical_id(person.id_type, person.id_number)}"), 0)
 
 
 def account_hash(atrest: AtRest, account: str) -> int:
     """Under which an account is found."""
-    return _hash(atrest, "account", account)
+    return _hash(atrest.lookup("account", account), 1)
 
 
-def _hash(atrest: AtRest, kind: str, value: str) -> int:
-    """64 bits: among ten million rows two meet by chance once in 370,000 such ledgers, and a look-up compares what it opens."""
-    return int.from_bytes(atrest.lookup(kind, value)[:8], "big", signed=True)
+def same_hash(person: int, amount: int, item: str, sequence: int, period: str) -> int:
+    """Under which another payment of the same to the same person for the same month is found; ``person``: its keyed hash."""
+    return _hash(blake2b(f"{person}:{amount}:{item}:{sequence}:{period}".encode(), digest_size=8).digest(), 2)
+
+
+def _hash(digest: bytes, kind: int) -> int:
+    """62 bits and the kind: no two hashes of one instruction are equal. Among ten million rows two meet by chance once in 90,000 such ledgers,
+    and a look-up compares what it opens."""
+    return int.from_bytes(digest[:8], "big", signed=True) & ~3 | kind

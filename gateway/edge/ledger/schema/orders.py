@@ -182,6 +182,9 @@ instruction = Table(
     Column("digest", LargeBinary, nullable=False),  # of the content: same id with another digest is CONFLICT
     Column("person_hash", BigInteger, nullable=False),
     Column("account_hash", BigInteger, nullable=False),
+    Column(
+        "same_hash", BigInteger, nullable=False
+    ),  # of person, amount, item, sequence and period: who is paid what for when
     Column("name", Text, nullable=False),  # of the payee
     Column("amount", BigInteger, CheckConstraint("amount > 0", name="amount"), nullable=False),
     Column("item", Text, nullable=False),
@@ -203,8 +206,15 @@ instruction = Table(
         sqlite_where=text("NOT rejected"),
         postgresql_where=text("NOT rejected"),
     ),
-    Index("ix_instruction_person_hash", "person_hash"),
-    Index("ix_instruction_account_hash", "account_hash"),
+)
+
+lookup = Table(  # the three hashes of an instruction; filled in their order at acceptance: line by line every one would touch a page of its own
+    "lookup",
+    metadata,
+    Column("hash", BigInteger, nullable=False),
+    Column("instruction_key", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hash", "instruction_key"),
+    sqlite_with_rowid=False,
 )
 
 line_error = Table(

@@ -195,6 +195,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "message_id", name=op.f("pk_inbox")),
     )
     op.create_table(
+        "lookup",
+        sa.Column("hash", sa.BigInteger(), nullable=False),
+        sa.Column("instruction_key", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", "instruction_key", name=op.f("pk_lookup")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "instruction",
         sa.Column("key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("run_key", sa.BigInteger(), nullable=False),
@@ -204,6 +211,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("person_hash", sa.BigInteger(), nullable=False),
         sa.Column("account_hash", sa.BigInteger(), nullable=False),
+        sa.Column("same_hash", sa.BigInteger(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("item", sa.Text(), nullable=False),
@@ -218,8 +226,6 @@ def upgrade() -> None:
         sa.CheckConstraint("amount > 0", name=op.f("ck_instruction_amount")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_instruction")),
     )
-    op.create_index("ix_instruction_account_hash", "instruction", ["account_hash"], unique=False)
-    op.create_index("ix_instruction_person_hash", "instruction", ["person_hash"], unique=False)
     op.create_index(
         "uq_instruction_id",
         "instruction",
