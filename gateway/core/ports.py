@@ -242,7 +242,7 @@ class Wire(Protocol):
     """
 
     async def perform(self, request: Request) -> Any:
-        """The reply that the request's docstring names. (``Get``, ``Sign`` and ``Save`` never arrive here: ``travel`` does them.)"""
+        """The reply that the request's docstring names. (What is not the wire's never arrives here: ``travel`` does it.)"""
         ...
 
     def read(self, path: str) -> AsyncIterator[bytes]:

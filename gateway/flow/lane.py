@@ -290,7 +290,7 @@ class Lane:
         route = self.partner.routes.inquire(_sealed(document), self._context(document))
         try:
             return await self._traveller(document.key, epoch).travel(route)
-        except (NotSent, InDoubt) as error:
+        except (NotSent, InDoubt, Malformed) as error:
             log.info("inquiry_unanswered", bank=self._bank, file=document.name, what=error.what)
             return None
 

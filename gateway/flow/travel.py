@@ -14,8 +14,10 @@ from gateway.core.bank import Bank
 from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, SheyinError, Unverified
 from gateway.core.ports import Clock, Crypto, Wire
 from gateway.core.route import (
+    Encrypt,
     Get,
     Offer,
+    Open,
     Post,
     Publish,
     Put,
@@ -26,6 +28,7 @@ from gateway.core.route import (
     Save,
     Sign,
     Take,
+    Verify,
     Wait,
 )
 
@@ -81,9 +84,7 @@ class Traveller:
             return result
         except Exception as error:  # the wire's or the route's own: the question is only whether money may have moved
             proven = request is None and isinstance(error, NotSent)
-            raise _known(
-                error, final=request is not None and is_final(request), left=left or (posted and not proven)
-            ) from error
+            raise _known(error, request, left=left or (posted and not proven)) from error
         finally:
             route.close()
 
@@ -95,8 +96,15 @@ class Traveller:
                 return await self._read(request)
             case Save(cursor):
                 return await self._save(cursor)
-            case Sign(data, algorithm):
-                return await self._crypto.sign(self._bank.sign_key, algorithm, data)
+            case Sign(data, algorithm, signer_id):
+                return await self._crypto.sign(self._bank.sign_key, algorithm, data, signer_id)
+            case Verify(data, signature, algorithm, signer_id):
+                self._crypto.check(self._bank, algorithm, data, signature, self._clock.now(), signer_id)
+                return None
+            case Encrypt(data, algorithm, key, iv):
+                return await self._crypto.encrypt(key, algorithm, data, iv)
+            case Open(data, algorithm, key, iv):
+                return await self._crypto.decrypt(key, algorithm, data, iv)
             case Wait(seconds):
                 return await self._clock.sleep(seconds)
         return await self._wire.perform(request)
@@ -117,14 +125,16 @@ def _goes_on(request: Request) -> bool:
     return is_final(request) or isinstance(request, Save | Take)
 
 
-def _known(error: BaseException, *, final: bool, left: bool) -> BaseException:
-    """The error that says what is known."""
+def _known(error: BaseException, request: Request | None, *, left: bool) -> BaseException:
+    """The error that says what is known. ``request``: the one under way, None if the route itself raised it."""
     if isinstance(error, InDoubt):
         return error
     if isinstance(error, NotSent):
         return InDoubt(f"a part has left, the next did not: {error.what}", where=error.where) if left else error
-    if left or final:
+    if left or (request is not None and is_final(request)):
         return InDoubt(f"it ended with {_words(error)}")
+    if isinstance(error, Unverified) and isinstance(request, Verify | Open):  # an answer that proves nothing is none
+        return NotSent(f"an answer that is not proven: {error.what}", code=error.code)
     if isinstance(error, Unverified | Malformed | Halt):
         return error
     return NotSent(f"it ended with {_words(error)}")

@@ -116,13 +116,11 @@ class _Desk:
 
 def bank(config: SandboxBank, stop: asyncio.Event, *, now: str) -> tuple[Counterpart, Door | HttpDoor]:
     """A bank with the door that the configuration names. Raises ValueError where its format does not go through it."""
+    if isinstance(config.wire, HttpWire):
+        counterpart = Counterpart(config, None, now=now)
+        return counterpart, HttpDoor(config.wire, config.faults, counterpart, conversation(config, counterpart), stop)
     spoken = side(config)
     counterpart = Counterpart(config, spoken, now=now)
-    if isinstance(config.wire, HttpWire):
-        speaker = conversation(config, counterpart)
-        return counterpart, HttpDoor(config.wire, config.faults, counterpart, speaker, stop)
-    if spoken is None:
-        raise ValueError(f"{config.adapter} is talked to, over HTTP")
     detached = spoken.detached and config.keys is not None
     if isinstance(config.wire, FolderWire):
         return counterpart, FolderDoor(Path(config.wire.directory), detached=detached)

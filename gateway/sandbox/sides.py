@@ -16,14 +16,17 @@ from gateway.sandbox.orders import Side
 _ELSEWHERE = {"standard_file": "standard_side"}
 
 
-def side(config: SandboxBank) -> Side | None:
-    """The files of the format that a bank is configured for; None where it is only talked to. Raises ValueError for a format without a side."""
+def side(config: SandboxBank) -> Side:
+    """The files of the format that a bank is configured for. Raises ValueError where it is only talked to, or nobody here speaks it."""
     make = getattr(_module(config.adapter), "SIDE", None)
-    return make(config) if make is not None else None
+    if make is None:
+        raise ValueError(f"{config.adapter} is talked to, over HTTP")
+    found: Side = make(config)
+    return found
 
 
 def conversation(config: SandboxBank, bank: Counterpart) -> Conversation:
-    """The words of the format that a bank is configured for. Raises ValueError where it has files only."""
+    """The words of the format that a bank is configured for. Raises ValueError where it has files only, or nobody here speaks it."""
     make = getattr(_module(config.adapter), "CONVERSATION", None)
     if make is None:
         raise ValueError(f"{config.adapter} is not talked to")

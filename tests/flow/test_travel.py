@@ -13,10 +13,12 @@ from gateway.core.bank import Bank, DocKind, WireKind
 from gateway.core.errors import Halt, InDoubt, Malformed, NotSent, Refused, Unavailable, Unverified
 from gateway.core.route import (
     Done,
+    Encrypt,
     Get,
     List,
     Login,
     Offer,
+    Open,
     Post,
     Publish,
     Put,
@@ -28,6 +30,7 @@ from gateway.core.route import (
     Sign,
     Stat,
     Take,
+    Verify,
     Wait,
 )
 from gateway.edge.clock import ManualClock
@@ -54,6 +57,9 @@ OTHERS: list[Request] = [
     Done("out/b"),
     Login("/login", b"{}"),
     Sign(b"data", "rsa-sha256"),
+    Verify(b"data", b"signature", "sm2-sm3-raw", "1234"),
+    Encrypt(b"data", "sm4-cbc", "bank-a-sm4", b"iv"),
+    Open(b"data", "sm4-cbc", "bank-a-sm4", b"iv"),
     Save("7"),
     Wait(5),
 ]
@@ -91,7 +97,7 @@ class World:
 
     def _meet(self, request: object) -> Any:
         self.asked.append(request)
-        if request is self.failing:
+        if request == self.failing:
             assert self.error is not None
             raise self.error
         return True
@@ -100,11 +106,29 @@ class World:
         """The wire's part."""
         return self._meet(request)
 
-    async def sign(self, key: str, algorithm: str, data: bytes) -> bytes:
+    async def sign(self, key: str, algorithm: str, data: bytes, signer_id: str = "") -> bytes:
         """The crypto's part."""
-        del key, algorithm, data
+        del key, algorithm, data, signer_id
         self._meet(next((r for r in (self.failing,) if isinstance(r, Sign)), "sign"))
         return b"signature"
+
+    def check(
+        self, bank: Bank, algorithm: str, data: bytes, signature: bytes, at: datetime, signer_id: str = ""
+    ) -> None:
+        """The crypto's part."""
+        assert bank is BANK
+        assert at == self.now()
+        self._meet(Verify(data, signature, algorithm, signer_id))
+
+    async def encrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+        """The crypto's part."""
+        self._meet(Encrypt(data, algorithm, key, iv))
+        return data[::-1]
+
+    async def decrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+        """The crypto's part."""
+        self._meet(Open(data, algorithm, key, iv))
+        return data[::-1]
 
     async def take_in(self, request: Get | Take) -> bool:
         """The door's part."""
@@ -177,6 +201,8 @@ class Case(NamedTuple):
             return NotSent  # the wire is sure
         if is_final(self.request):
             return InDoubt
+        if isinstance(self.error, Unverified) and isinstance(self.request, Verify | Open):
+            return NotSent  # an answer that is not proven is no answer; it is not the partner that is wrong
         return type(self.error) if isinstance(self.error, PASSING) else NotSent
 
 
@@ -212,22 +238,28 @@ async def test_the_table(place: str, error: BaseException) -> None:
         assert walk.closed
 
 
-@pytest.mark.parametrize("request_", [*FINALS, *OTHERS], ids=named)
+@pytest.mark.parametrize("request_", [r for r in (*FINALS, *OTHERS) if not isinstance(r, Verify)], ids=named)
 @pytest.mark.parametrize("left", [False, True], ids=["nothing_left", "part_left"])
 async def test_a_deadline_is_no_answer(request_: Request, left: bool) -> None:
     """A request that takes too long is a doubt if it is final or something has left, else surely nothing."""
 
     class Slow(World):
         def _meet(self, request: object) -> Any:
-            if request is request_ or request in ("sign", "save", "wait"):
+            if request == request_ or request in ("sign", "save", "wait"):
                 raise _Forever
             return super()._meet(request)
 
         async def perform(self, request: Request) -> Any:
             return await self._slowly(super().perform(request))
 
-        async def sign(self, key: str, algorithm: str, data: bytes) -> bytes:
+        async def sign(self, key: str, algorithm: str, data: bytes, signer_id: str = "") -> bytes:
             return bytes(await self._slowly(super().sign(key, algorithm, data)))
+
+        async def encrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+            return bytes(await self._slowly(super().encrypt(key, algorithm, data, iv)))
+
+        async def decrypt(self, key: str, algorithm: str, data: bytes, iv: bytes = b"") -> bytes:
+            return bytes(await self._slowly(super().decrypt(key, algorithm, data, iv)))
 
         async def take_in(self, request: Get | Take) -> bool:
             return bool(await self._slowly(super().take_in(request)))
@@ -315,9 +347,15 @@ async def test_replies_and_the_end() -> None:
     def route() -> Generator[Request, Any, tuple[Any, ...]]:
         signature = yield Sign(b"data", "rsa-sha256")
         taken = yield Get("out/b", "b")
-        return signature, taken
+        hidden = yield Encrypt(b"data", "sm4-cbc", "k", b"iv")
+        opened = yield Open(hidden, "sm4-cbc", "k", b"iv")
+        checked = yield Verify(b"data", b"signature", "sm2-sm3-raw", "me")
+        read = yield Read(DOCUMENT, 0, 3)
+        return signature, taken, hidden, opened, checked, read
 
-    assert await World().traveller().travel(route()) == (b"signature", True)
+    world = World()
+    assert await world.traveller().travel(route()) == (b"signature", True, b"atad", b"data", None, b"pay")
+    assert Verify(b"data", b"signature", "sm2-sm3-raw", "me") in world.asked
 
 
 async def test_waiting_is_on_the_clock() -> None:
