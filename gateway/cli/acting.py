@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from cyclopts import Parameter
 
 from gateway.cli.config import Config
 from gateway.core.errors import Code, Refused, SheyinError, Unavailable
+from gateway.core.ids import mask_account
 from gateway.edge.clock import SystemClock
 from gateway.edge.log import configure
 
@@ -32,6 +34,7 @@ Reason = Annotated[str, Parameter(name="--reason", help="Why; it is kept in the 
 REASON_CHARS_MAX = 200
 _CHINA = timedelta(hours=8)
 _PING_S = 10.0
+_NUMBER = re.compile(r"[0-9]{12,34}", re.ASCII)
 
 
 class Person(NamedTuple):
@@ -126,6 +129,11 @@ def on_ledger(config: Config, work: Callable[[SqlLedger], Awaitable[T]]) -> T:
 def instant(ms: int | None) -> str:
     """Milliseconds as a person in China reads them; empty for none."""
     return f"{datetime.fromtimestamp(ms / 1000, UTC) + _CHINA:%Y-%m-%d %H:%M:%S}" if ms else ""
+
+
+def hidden(text: str) -> str:
+    """A bank's or a program's own words with everything masked that may be an account or an id number."""
+    return _NUMBER.sub(lambda found: mask_account(found[0]), text)
 
 
 def ask(question: str) -> str:

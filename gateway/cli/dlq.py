@@ -6,7 +6,6 @@ Replaying or discarding one is an Act: it stands in the audit chain, with the pe
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from cyclopts import App, Parameter
 
-from gateway.cli.acting import As, Reason, checked_reason, person, quiet, reach
+from gateway.cli.acting import As, Reason, checked_reason, hidden, person, quiet, reach
 from gateway.cli.config import Config, load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.errors import Code, Refused
-from gateway.core.ids import mask_account
 from gateway.edge.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 app = App(name="dlq", help="Messages that could not be processed, with reason and raw bytes.")
 T = TypeVar("T")
 Digest = Annotated[str, Parameter(name="--digest", help="SHA-256 of its bytes, at least 8 digits, where ids repeat.")]
-_NUMBER = re.compile(r"[0-9]{12,34}", re.ASCII)
 _DIGEST_SHOWN = 12
 
 
@@ -40,7 +37,7 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
         output.json({"letters": [_plain(letter) for letter in found]})
         return Exit.OK
     rows = [
-        (letter.message_id, letter.digest[:_DIGEST_SHOWN], f"{letter.size:,}", _hidden(letter.reason), letter.queue,
+        (letter.message_id, letter.digest[:_DIGEST_SHOWN], f"{letter.size:,}", hidden(letter.reason), letter.queue,
          letter.at[:19], str(letter.replays))
         for letter in found
     ]  # fmt: skip
@@ -76,7 +73,7 @@ def show(
     if raw:
         sys.stdout.buffer.write(kept[0])
         return Exit.OK
-    text = _hidden(kept[0].decode(errors="backslashreplace"))
+    text = hidden(kept[0].decode(errors="backslashreplace"))
     if as_json:
         output.json({**_plain(letter), "body": text})
         return Exit.OK
@@ -196,8 +193,4 @@ async def _one(bus: Any, message_id: str, digest: str, act: Callable[[OpenLetter
 def _plain(letter: DeadLetter) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(letter)
     del found["headers"]
-    return {**found, "reason": _hidden(letter.reason)}
-
-
-def _hidden(text: str) -> str:
-    return _NUMBER.sub(lambda found: mask_account(found[0]), text)
+    return {**found, "reason": hidden(letter.reason)}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from cyclopts import App
 
-from gateway.cli.acting import As, Reason, checked_reason, instant, on_ledger, person
+from gateway.cli.acting import As, Reason, checked_reason, hidden, instant, on_ledger, person
 from gateway.cli.config import load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.errors import Code, Refused
-from gateway.core.ids import mask_account
 from gateway.core.states import LaneState
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 app = App(name="lanes")
 parked = App(name="parked", help="Bank answers that no rule could apply: nothing is guessed, a person looks.")
 OPERATOR = "operator"
-_NUMBER = re.compile(r"[0-9]{12,34}", re.ASCII)
 
 
 @app.default
@@ -95,12 +92,12 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
         output.json({"parked": [_masked(one) for one in found]})
         return Exit.OK
     lines = [
-        (str(p["key"]), p["bank"], p["ref"], p["code"], _hidden(p["what"]), instant(p["at_ms"]))
+        (str(p["key"]), p["bank"], p["ref"], p["code"], hidden(p["what"]), instant(p["at_ms"]))
         for p in found
         if p["line"]
     ]
     whole = [
-        (p["bank"], p["name"], p["state"], p["code"] or "", _hidden(p["what"] or ""), instant(p["received_ms"]))
+        (p["bank"], p["name"], p["state"], p["code"] or "", hidden(p["what"] or ""), instant(p["received_ms"]))
         for p in found
         if not p["line"]
     ]
@@ -159,14 +156,10 @@ def close(key: int, *, as_: As, reason: Reason, as_json: AsJson = False, config:
 
 
 def _masked(one: dict[str, Any]) -> dict[str, Any]:
-    masked = {name: _hidden(value) if name in ("what", "raw") and value else value for name, value in one.items()}
+    masked = {name: hidden(value) if name in ("what", "raw") and value else value for name, value in one.items()}
     if "raw" in masked:
         try:
             masked["raw"] = msgspec.json.decode(masked["raw"])
         except msgspec.DecodeError:
             pass
     return masked
-
-
-def _hidden(text: str) -> str:
-    return _NUMBER.sub(lambda found: mask_account(found[0]), text)

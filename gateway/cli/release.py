@@ -48,20 +48,20 @@ def propose(
     """
     output, loaded = Output(as_json), load(config)
     who = person(as_)
-    wanted = _confirmation(confirm) if confirm else None
+    wanted = confirmation(confirm) if confirm else None
     preview = on_ledger(loaded, lambda ledger: ledger.release_preview(run, payer, early))
     tell(preview, output)
     if preview["state"] not in (RunState.ACCEPTED, RunState.RECEIVING):
         raise Conflict(f"the run is {preview['state']}, only an accepted one can be released", where=run)
     if wanted is None:
-        wanted = _confirmation(ask("To confirm type the count and the total in fen as COUNT:FEN >"))
-    _same(preview, wanted, run)
+        wanted = confirmation(ask("To confirm type the count and the total in fen as COUNT:FEN >"))
+    same(preview, wanted, run)
 
     async def work(ledger: SqlLedger) -> dict[str, Any]:
         await who.sign_in(ledger, "maker")
         body = await ledger.propose_release(who.name, run, preview["payer"], early)
         try:
-            _same(body, wanted, run)
+            same(body, wanted, run)
         except Refused:  # it grew between the look and the proposal: what nobody confirmed is not proposed
             await ledger.withdraw_proposal(who.name, KIND, subject_of(body))
             raise
@@ -90,15 +90,15 @@ def approve(
     """
     output, loaded = Output(as_json), load(config)
     who = person(as_)
-    wanted = _confirmation(confirm) if confirm else None
+    wanted = confirmation(confirm) if confirm else None
     waiting = on_ledger(loaded, lambda ledger: proposal(ledger, KIND, run, payer))
     body = waiting["body"]
     tell(body, output)
     output.say(f"proposed by {waiting['maker']} at {instant(waiting['proposed_ms'])}")
-    if wanted is None and _asks():
-        wanted = _confirmation(ask("To approve type the count and the total in fen as COUNT:FEN >"))
+    if wanted is None and asks():
+        wanted = confirmation(ask("To approve type the count and the total in fen as COUNT:FEN >"))
     if wanted is not None:
-        _same(body, wanted, run)
+        same(body, wanted, run)
 
     async def work(ledger: SqlLedger) -> dict[str, Any]:
         await who.sign_in(ledger, "checker")
@@ -226,23 +226,26 @@ def tell(body: dict[str, Any], output: Output) -> None:
     )
 
 
-def _confirmation(text: str) -> tuple[int, int]:
+def confirmation(text: str) -> tuple[int, int]:
+    """What a person confirms: COUNT:FEN. Raises Refused FORMAT."""
     found = _CONFIRM.fullmatch(text)
     if not found:
         raise Refused(f"not COUNT:FEN: {text[:40]!r}", code=Code.FORMAT, where="--confirm")
     return int(found[1]), int(found[2])
 
 
-def _same(body: dict[str, Any], wanted: tuple[int, int], run: str) -> None:
+def same(body: dict[str, Any], wanted: tuple[int, int], where: str) -> None:
+    """Raises Refused TOTALS where what is confirmed is not what there is."""
     if (body["count"], body["minor"]) != wanted:
         raise Refused(
-            f"confirmed {wanted[0]} payments and {wanted[1]} fen, the run has {body['count']} and {body['minor']} fen",
+            f"confirmed {wanted[0]} payments and {wanted[1]} fen, there are {body['count']} and {body['minor']} fen",
             code=Code.TOTALS,
-            where=run,
+            where=where,
         )
 
 
-def _asks() -> bool:
+def asks() -> bool:
+    """Whether somebody is there to be asked."""
     import sys
 
     return sys.stdin.isatty()

@@ -282,6 +282,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "exactly one"),
     ({"payments": ("A",), "says": "received"}, "whole document"),
     ({"document": "X"}, "no payment document"),
+    ({"payments": ("A",), "says": "failed", "verdict": "TIMEOUT"}, "no reason"),
 ]
 
 

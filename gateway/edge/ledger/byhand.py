@@ -86,15 +86,15 @@ def _proposed(tx: Tx, kind: str, subject: str) -> dict[str, Any]:
 
 
 def arrived(
-    tx: Tx, states: Sequence[str] = (), bank: str = "", key: int = 0, most: int = 1_000
+    tx: Tx, states: Sequence[str] = (), bank: str = "", key: int = 0, channel: str = "", most: int = 1_000
 ) -> list[dict[str, Any]]:
     """Documents in, newest first, with what stands about them; of these states (all for none), one bank, or one key."""
     listed = ", ".join(f"'{InboundState(state)}'" for state in states or InboundState)
     rows = tx.rows(
         "SELECT key, bank, name, digest, size, channel, state, kind, reference, original, seal_by, count, minor, code, what, received_ms, "
         f"applied_ms FROM inbound WHERE state IN ({listed}) AND (:bank = '' OR bank = :bank) AND (:key = 0 OR key = :key) "
-        "ORDER BY key DESC LIMIT :most",
-        bank=bank, key=key, most=most,
+        "AND (:channel = '' OR channel = :channel) ORDER BY key DESC LIMIT :most",
+        bank=bank, key=key, channel=channel, most=most,
     )  # fmt: skip
     return [dict(row._mapping) for row in rows]
 

@@ -31,7 +31,7 @@ from gateway.core.states import (
     DocumentState,
     sources,
 )
-from gateway.core.verdicts import Judgement, Outcome, Verdict
+from gateway.core.verdicts import MEANINGS, Judgement, Move, Outcome, Verdict
 from gateway.edge.ledger import actors, audit, collect, doubt, lanes
 from gateway.edge.ledger.engine import Tx, tries_of
 
@@ -105,6 +105,8 @@ def _weigh(tx: Tx, letter: Letter, window_ms: int, *, locked: bool = False) -> W
         raise Refused("a letter speaks of one document or of listed payments: exactly one of them", code=Code.SCHEMA)
     if letter.payments and letter.says not in OF_PAYMENTS:
         raise Refused(f"{letter.says!r} is said of a whole document, not of payments", code=Code.SCHEMA)
+    if letter.verdict in (Verdict.PAID, Verdict.RECEIVED) or MEANINGS[letter.verdict].move in (Move.INQUIRE, Move.PARK):
+        raise Refused(f"{letter.verdict} is no reason why a payment surely failed", code=Code.SCHEMA, where="verdict")
     whole = _document(tx, letter, locked=locked) if letter.document else None
     if whole:
         tries = _open_tries(tx, whole) if letter.says in OF_PAYMENTS else []

@@ -191,6 +191,15 @@ def _acts(tx: Tx, row: Any, tries: list[Any]) -> list[dict[str, Any]]:
         subjects |= {
             f"document:{r.reference}" for r in tx.rows(f"SELECT reference FROM document WHERE key IN ({listed})")
         }
+    told = [str(int(a.result_key)) for a in tries if a.result_key]
+    if told:
+        subjects |= {
+            f"letter:{r.bank}:{r.reference}"
+            for r in tx.rows(
+                f"SELECT bank, reference FROM inbound WHERE channel = 'letter' AND (key IN ({', '.join(told)}) OR original IN "
+                f"(SELECT reference FROM document WHERE key IN ({', '.join(map(str, keys)) or 'NULL'})))"
+            )
+        }
     marks = ", ".join(f":s{n}" for n in range(len(subjects)))
     values = {f"s{n}": subject for n, subject in enumerate(sorted(subjects))}
     acts = tx.rows(
