@@ -133,7 +133,7 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
     encodable: Callable[[str], str]  # the first character that the charset lacks, or ""
     write_check: Callable[[ListHead, Iterable[CheckLine], Bank], Iterator[bytes | SealSlot]] | None = None
     write_pairs: Callable[[ListHead, Iterable[PairLine], Bank], Iterator[bytes | SealSlot]] | None = None
-    options: type[msgspec.Struct] | None = None  # what stands under ``format_options`` of its Banks, every field a text
+    options: type[msgspec.Struct] | None = None  # what stands under ``format_options`` of its Banks
 
     @property
     def pays(self) -> bool:
