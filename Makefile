@@ -57,8 +57,8 @@ schemas: dev ## write the generated files under schemas/ anew
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 lock: dev ## resolve pyproject.toml into the two lock files; ARGS="--upgrade" for newer versions
-	@$(LOCK) $(ARGS) pyproject.toml --extra speed --group build --output-file requirements.lock
-	@$(LOCK) $(ARGS) pyproject.toml --extra speed --extra pkcs11 --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) $(ARGS) pyproject.toml --group build --output-file requirements.lock
+	@$(LOCK) $(ARGS) pyproject.toml --extra pkcs11 --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 image-check: setup ## build and start the image without a Docker engine (root, Debian)
 	@docker/image-check.sh

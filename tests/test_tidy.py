@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -194,14 +195,30 @@ def test_locks_hold_hashes_and_no_address(lock: str) -> None:
     assert [entry.splitlines()[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
 
 
+def _names(wanted: list[str]) -> set[str]:
+    return {re.split(r"[>=<\[;]", item)[0].lower().replace("_", "-") for item in wanted}
+
+
+def test_the_product_depends_on_what_it_imports() -> None:
+    """pyproject.toml asks for every package that gateway/ and adapters/ import, sandbox banks included, and for no other."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    imported = {name.partition(".")[0] for module in TREE.product() for _, name in module.imports}
+    packages = packages_distributions()
+    used = {packages[name][0].lower().replace("_", "-") for name in imported & set(imports.LIBRARIES)}
+    extras = _names([item for items in project["optional-dependencies"].values() for item in items])
+    assert used - extras == _names(project["dependencies"]) - {"greenlet"}  # SQLAlchemy imports that one
+    assert extras <= used
+
+
 def test_every_dependency_is_locked() -> None:
     """What pyproject.toml asks for stands in the lock: `make lock` was run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    runtime = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["speed"]]
-    development = [item for item in project["dependency-groups"]["dev"] if isinstance(item, str)]
+    runtime = project["project"]["dependencies"]
+    extras = [item for items in project["project"]["optional-dependencies"].values() for item in items]
+    development = extras + [item for item in project["dependency-groups"]["dev"] if isinstance(item, str)]
     for lock, wanted in ((LOCKS[0], runtime), (LOCKS[1], runtime + development)):
         locked = set(re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / lock).read_text(), re.M))
-        names = {re.split(r"[>=<\[;]", item)[0].lower().replace("_", "-") for item in wanted}
+        names = _names(wanted)
         assert names <= locked, f"{lock} lacks {names - locked}: make lock"
 
 

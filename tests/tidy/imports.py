@@ -32,7 +32,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
     "msgspec": {"gateway/": "messages, configuration and rows are its types", "adapters/": "layouts are values"},
     "lxml": {
         "gateway/codec/xml.py": "the one hardened reader and the schema check",
-        "gateway/edge/crypto": "the XMLDSig verifier reads what signxml returns",
+        "gateway/edge/crypto": "the XMLDSig verifier and the schema check",
         "gateway/sandbox/": "the banks write and read documents by their own code",
     },
     "cryptography": {
@@ -48,10 +48,6 @@ LIBRARIES: dict[str, dict[str, str]] = {
     },
     "gmssl_pyx": {"gateway/edge/crypto/sm2.py": "the arithmetic of SM2"},
     "pkcs11": {"gateway/edge/crypto/device.py": "keys in a device"},
-    "signxml": {
-        "gateway/edge/crypto": "the XMLDSig verifier",
-        "gateway/sandbox/": "the banks verify our seal themselves",
-    },
     "sqlalchemy": {"gateway/edge/ledger": "the ledger"},
     "alembic": {"gateway/edge/ledger": "the ledger's migrations"},
     "asyncpg": {"gateway/edge/ledger": "COPY, inside the ledger's transactions"},
@@ -73,11 +69,8 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "gateway/flow/": "a stage says what it refused, left or took up again; the edge decides where that goes",
         "gateway/cli/serve.py": "the process says when it starts and stops",
     },
-    "chinese_calendar": {"gateway/edge/": "holidays of the years that it knows, behind our own table"},
-    "cronsim": {"gateway/core/": "pure arithmetic on window lines", "gateway/edge/": "schedules of chores"},
     "cyclopts": {"gateway/cli/": "the command line"},
     "rich": {"gateway/cli/": "progress and tables"},
-    "uvloop": {"gateway/cli/": "the faster loop, chosen where the process starts"},
 }
 
 # Standard modules that reach outside or differ from run to run: not in the pure layers, and not in flow, which the
