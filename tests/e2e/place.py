@@ -318,10 +318,42 @@ async def open_place(
         write_config(built.config, folder / "sheyin.toml")
         await declare(amqp_url, built.config.topology())
         ear = Ear()
-        async with open_ledger(built.config, SystemClock()) as ledger, await aio_pika.connect(amqp_url) as connection:
+        async with open_ledger(built.config, SystemClock()) as ledger, listening(amqp_url, ear):
             for actor, role in _PEOPLE.items():
                 await ledger.add_actor("test", actor, actor, frozenset({role}), secret(actor))
-            channel = await connection.channel()
-            queue = await channel.get_queue(payer_queue(PAYER), ensure=True)
-            await queue.consume(ear.take)
             yield Place(folder, month, built.config, built.banks, ledger, ear)
+
+
+@asynccontextmanager
+async def listening(url: str, ear: Ear) -> AsyncIterator[None]:
+    """The payer at its queue for as long as the block runs, whatever becomes of its connection."""
+    task = asyncio.create_task(_listen(url, ear))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _listen(url: str, ear: Ear) -> None:
+    while True:
+        try:
+            await _hear(url, ear)
+        except (aio_pika.exceptions.AMQPError, ConnectionError, RuntimeError):
+            pass
+        except (
+            asyncio.CancelledError
+        ):  # aiormq cancels whoever waits on a connection that it gives up: only our own cancellation counts
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        await asyncio.sleep(POLL_S)
+
+
+async def _hear(url: str, ear: Ear) -> None:
+    ended = asyncio.Event()
+    async with await aio_pika.connect(url) as connection:
+        connection.close_callbacks.add(lambda *_: ended.set())
+        queue = await (await connection.channel()).get_queue(payer_queue(PAYER), ensure=True)
+        await queue.consume(ear.take)
+        await ended.wait()

@@ -12,14 +12,16 @@ _PAID = "SELECT l.bank, a.key, a.amount FROM attempt AS a JOIN lot AS l ON l.key
 
 
 async def assert_kept(place: Place) -> None:
-    """All of it."""
+    """All of it, once the payer has heard the last word: it was told before the ledger called it told."""
+    runs = len(await place.ledger.list_runs())
+    await place.until_true(lambda: place.ear.count("run.closed") == runs)
     await books_agree(place)
     assert await place.ledger.faults() == []  # conservation, the audit chain, nothing paid twice
     assert await place.closed(), await place.standing()
     assert not await place.doubtful(), await place.standing()
     told_right(place)
     for name in ("run.accepted", "run.released", "run.closed"):
-        assert place.ear.count(name) == len(await place.ledger.list_runs()), name
+        assert place.ear.count(name) == runs, name
     for queue in (payer_queue(PAYER), INTAKE, DEAD):
         assert await waiting(place, queue) == 0, queue
 
