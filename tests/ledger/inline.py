@@ -55,5 +55,5 @@ class Inline:
         asyncio.run(self._driver.close())
 
 
-def _run(tx: Tx, sql: str, **values: Any) -> None:
+def _run(tx: Tx, /, sql: str, **values: Any) -> None:
     tx.run(sql, **values)
