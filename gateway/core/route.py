@@ -67,11 +67,15 @@ class List(msgspec.Struct, frozen=True):
 
 
 class Get(msgspec.Struct, frozen=True):
-    """Bring ``path`` (with its detached seal at ``seal_path``, if any) through the one inbound door. Reply: True if it is archived."""
+    """Bring ``path`` (with its detached seal at ``seal_path``, if any) through the one inbound door. Reply: True if it is archived.
+
+    ``about``: reference of the Document that was asked about, for a format whose files do not name it.
+    """
 
     path: str
     name: str
     seal_path: str = ""
+    about: str = ""
 
 
 class Take(msgspec.Struct, frozen=True):

@@ -376,7 +376,7 @@ class Lane:
         try:
             seal = await self._seal_bytes(get.seal_path) if get.seal_path else None
             await self._collector.take_in(
-                self.partner, get.name, self._wire.read(get.path), str(self.partner.bank.wire), seal
+                self.partner, get.name, self._wire.read(get.path), str(self.partner.bank.wire), seal, get.about
             )
         except Malformed as error:
             if len(self._not_taken) >= NOT_TAKEN_MAX:
