@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, by apt, the servers and tools that the tests and the benchmark need and that are not here yet:
-# rabbitmq-server, postgresql, xmlsec1, openssl, openssh-client. Does nothing, quickly, when all of them are.
+# rabbitmq-server, postgresql, xmlsec1, openssl, openssh-client, softhsm2. Does nothing, quickly, when all of them are.
 # Debian's own services are neither started (policy-rc.d) nor left enabled: the tests start private ones.
 # Exit codes: 0 all is there; 3 something is missing and this user or this system cannot install it.
 set -euo pipefail
@@ -14,6 +14,7 @@ have_postgresql || missing+=(postgresql)
 command -v xmlsec1 >/dev/null || missing+=(xmlsec1)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v ssh-keygen >/dev/null || missing+=(openssh-client)
+command -v softhsm2-util >/dev/null || missing+=(softhsm2)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 echo "The tests need what is not installed here: ${missing[*]}"

@@ -130,6 +130,7 @@ class Gateway:
         for lane in self.lanes:
             await lane.hand_over()
         await self.teller.hand_over()
+        await self.crypto.close()
         self.work.close()
 
 

@@ -44,7 +44,7 @@ class SigningService:
 
     def __init__(self, keys: Mapping[str, PrivateKey], certificate: Path, key: Path, client_ca: Path) -> None:
         """``certificate`` and ``key`` are the server's; ``client_ca`` is who may come in."""
-        self._keys = keys
+        self._keys = dict(keys)
         self._engine = SoftwareEngine(keys, InlineWork())
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -85,6 +85,10 @@ class SigningService:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def forget(self, key: str) -> None:
+        """From now on it does not have that key."""
+        del self._keys[key]
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         self.asked.append(("health", {}))

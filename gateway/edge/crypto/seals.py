@@ -188,8 +188,8 @@ class EngineCrypto:
         if algorithm == ciphers.SM4_CBC:
             return await self._work.run(ciphers.sm4_decrypt, self._secret(key), data, iv)
         _check_envelope(algorithm, iv)
-        found = await self._work.run(enveloped.parse, data, ciphers.ENVELOPE_BYTES_MAX)
         ours = [self._certificate(key, "decrypt")] if key else self._decrypting()
+        found = await self._work.run(enveloped.parse, data, ciphers.ENVELOPE_BYTES_MAX)
         named_by = {issuer_and_serial(certificate.der): certificate for certificate in ours}
         for recipient in found.recipients:
             certificate = named_by.get((recipient.issuer, recipient.serial))
