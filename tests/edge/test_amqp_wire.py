@@ -215,7 +215,7 @@ async def test_a_queue_that_is_missing_is_doubt_and_no_listing(archive: FolderAr
 
 
 async def test_an_acknowledgement_that_is_lost_brings_it_again(archive: FolderArchive) -> None:
-    """The broker gives it once more: the inbound door knows it by its digest."""
+    """The broker gives it once more, and the inbound door knows it by its digest: no reason to wait before the next is fetched."""
 
     class Lost(LocalBus):
         async def take(self, queue: str) -> Delivery | None:  # type: ignore[override]  # the port's type
@@ -228,6 +228,5 @@ async def test_an_acknowledgement_that_is_lost_brings_it_again(archive: FolderAr
     wire = AmqpWire(bank(WireKind.AMQP, {}), archive, Credentials(None, {}), bus=bus)
     await give(bus, b"x", name="RES0001")
     assert await names(wire, 1) == ["RES0001"]
-    with pytest.raises(NotSent, match="delivered again"):
-        await wire.perform(Done(f"{IN}/RES0001"))
+    await wire.perform(Done(f"{IN}/RES0001"))
     assert await names(wire, 1) == ["RES0001"]
