@@ -33,7 +33,7 @@ from gateway.core.money import CNY, decimal
 
 CHARSET = GBK
 NAME_BYTES_MAX, ACCOUNT_CHARS_MAX, TEXT_BYTES_MAX = 62, 35, 42
-#: How many payments a message holds.
+#: How many payments a message holds at most.
 PER_MESSAGE = 3_000
 #: TTLNUM has three digits, and a batch has at most what six digits count (TRSNUM of the batch's state).
 LIMITS = Limits(
@@ -80,6 +80,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     trstyp: Annotated[str, Meta(pattern=r"^BY(?!SA)[A-Z]{2}(?!\n)$")] = "BYBK"
     cnvnbr: Annotated[str, Meta(pattern=r"^([0-9A-Z]{6})?(?!\n)$")] = ""
     grtflg: Annotated[str, Meta(pattern=r"^[YN]?(?!\n)$")] = ""  # Y: a person approves each batch in the e-bank
+    per_message: Annotated[int, Meta(ge=1, le=PER_MESSAGE)] = PER_MESSAGE  # fewer, where the bank agrees on fewer
     first_ask_s: Annotated[int, Meta(ge=0)] = 300  # how long after sending the first question waits
     ask_every_s: Annotated[int, Meta(ge=1)] = 300
     pause_s: Annotated[int, Meta(ge=0)] = 2  # between two questions
@@ -102,7 +103,8 @@ def write_payment(head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> It
         raise Refused(f"this format pays {CNY} only", code=Code.POLICY, where="currency")
     if not 0 < head.count <= LIMITS.rows_max:
         raise Refused(f"{head.count} lines, must be 1..{LIMITS.rows_max}", code=Code.RANGE, where=head.reference)
-    batch = _Batch(head, bank)
+    told = options(bank)
+    batch = _Batch(head, bank, told)
     count = minor = 0
     part: list[str] = []
     part_minor = 0
@@ -112,23 +114,22 @@ def write_payment(head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> It
             raise Halt(f"line {line.line} of {head.reference} stands at {count}")
         part.append(_detail(line))
         part_minor += line.amount
-        if len(part) == PER_MESSAGE and count < head.count:
-            yield from batch.part(part, part_minor, first=count == PER_MESSAGE, last=False)
+        if len(part) == told.per_message and count < head.count:
+            yield from batch.part(part, part_minor, first=count == told.per_message, last=False)
             minor, part, part_minor = minor + part_minor, [], 0
     if (count, minor + part_minor) != (head.count, head.minor):
         what = (
             f"{head.reference} declares {head.count} payments of {head.minor} fen, got {count} of {minor + part_minor}"
         )
         raise Halt(what)
-    yield from batch.part(part, part_minor, first=count <= PER_MESSAGE, last=True)
+    yield from batch.part(part, part_minor, first=count <= told.per_message, last=True)
 
 
 class _Batch:
     """What all parts of a batch share."""
 
-    def __init__(self, head: PaymentHead, bank: Bank) -> None:
-        told = options(bank)
-        parts = -(-head.count // PER_MESSAGE)
+    def __init__(self, head: PaymentHead, bank: Bank, told: Options) -> None:
+        parts = -(-head.count // told.per_message)
         self._before = f"{DECLARATION}<CMBSDKPGK>{_info('NTAGCAPY', bank)}<NTBUSMODY><BUSMOD>{told.busmod}</BUSMOD></NTBUSMODY><NTAGCAGCX1>"
         self._totals = f"{SLOT.decode()}<TTLAMT>{decimal(head.minor)}</TTLAMT><TTLCNT>{head.count}</TTLCNT><TTLNUM>{parts}</TTLNUM>"
         self._after = (

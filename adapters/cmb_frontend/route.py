@@ -19,7 +19,7 @@ from datetime import date, timedelta
 
 from adapters.cmb_frontend import reading
 from adapters.cmb_frontend.codes import FINISHED, OK, RECEIVING, SURELY_NOT_SENT, repeated
-from adapters.cmb_frontend.layout import PER_MESSAGE, SLOT, ask_batch, ask_details, ask_returns, options
+from adapters.cmb_frontend.layout import SLOT, ask_batch, ask_details, ask_returns, options
 from adapters.cmb_frontend.reading import Component, Texts
 from gateway.core.bank import WireKind
 from gateway.core.calendar import CHINA_TIME
@@ -52,7 +52,7 @@ _OK_STATUS = 200
 _NUMBER = re.compile("[0-9A-Za-z]{1,10}", re.ASCII)
 _CURSOR = re.compile("([0-9A-Za-z]{1,10})/([0-9]{1,3})", re.ASCII)
 _MADE = re.compile("([0-9]{8})[A-Z]?[0-9]{5}", re.ASCII)
-_DECLARED = re.compile(rb"<(TTLNUM|TTLCNT)>([0-9]{1,8})<")
+_DECLARED = re.compile(rb"<(TTLNUM|TTLCNT|CURCNT)>([0-9]{1,8})<")
 _REFUSED = frozenset({"R", "D"})
 
 
@@ -141,7 +141,7 @@ def _parts_of(held: set[str], declared: dict[str, int]) -> int | None:
         return None
     if count == declared["TTLCNT"]:
         return declared["TTLNUM"]
-    parts, rest = divmod(count, PER_MESSAGE)
+    parts, rest = divmod(count, declared["CURCNT"])
     return None if rest else parts
 
 
@@ -273,9 +273,9 @@ def _message(document: SealedDocument, offset: int) -> Route[tuple[bytes, int]]:
 
 
 def _declared(message: bytes) -> dict[str, int]:
-    """TTLNUM and TTLCNT of our own payload."""
+    """How many parts and payments our own payload has, and payments in each part but the last."""
     found = {tag.decode(): int(text) for tag, text in _DECLARED.findall(message)}
-    if not {"TTLNUM", "TTLCNT"} <= set(found):
+    if set(found) != {"TTLNUM", "TTLCNT", "CURCNT"}:
         raise NotSent("the payload is none of this format")
     return found
 
