@@ -10,6 +10,7 @@ import pytest
 from gateway.cli import COMMANDS
 from gateway.core import contracts
 from gateway.core.errors import Code
+from gateway.core.points import POINTS
 from tests.servers import ROOT
 from tests.tidy.tree import Tree
 
@@ -21,7 +22,7 @@ PAGES = sorted(
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 PAYERS = ("docs/payers.md", "docs/payers.zh-CN.md")
-PAIRS = [("docs/operations.md", "docs/operations.zh-CN.md"), PAYERS]
+PAIRS = [("README.md", "README.zh-CN.md"), ("docs/operations.md", "docs/operations.zh-CN.md"), PAYERS]
 
 
 def _name(path: object) -> str:
@@ -116,6 +117,12 @@ def test_the_map_equals_the_tree() -> None:
     assert not later & folders
     formats = {folder.removeprefix("adapters/") for folder in folders if re.fullmatch(r"adapters/[a-z0-9_]+", folder)}
     assert all(name in text for name in formats)
+
+
+def test_every_crash_point_is_told() -> None:
+    """ARCHITECTURE.md has one row for each crash point, in the order and the words of the code."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z]+\.[a-z]+)` \| (.*) \|$", text, re.MULTILINE) == list(POINTS.items())
 
 
 @pytest.mark.parametrize("page", PAYERS)
