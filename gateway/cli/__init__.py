@@ -66,6 +66,7 @@ COMMANDS = (
     Command("schemas", "gateway.cli.schemas:schemas", DEVELOP, "Write, or check, every generated file."),
 )
 _GLOBAL = ("--config", "--json")
+_FILE_OR_OUTPUT = ("--html", "--csv")
 
 
 def build(called: str = "", commands: Sequence[Command] = COMMANDS) -> App:
@@ -74,7 +75,7 @@ def build(called: str = "", commands: Sequence[Command] = COMMANDS) -> App:
 
     from gateway.cli.output import EXIT_SENTENCES
 
-    codes = " · ".join(f"{int(code)} {sentence}" for code, sentence in EXIT_SENTENCES.items() if code < 70)
+    codes = " · ".join(f"{int(code)} {sentence}" for code, sentence in EXIT_SENTENCES.items())
     app = App(
         name="sheyin",
         help="社银网关 Sheyin: the payments gateway between a social-insurance bureau and its banks.",
@@ -94,7 +95,7 @@ def build(called: str = "", commands: Sequence[Command] = COMMANDS) -> App:
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code, having told every error."""
-    tokens = _hoisted(sys.argv[1:] if tokens is None else list(tokens))
+    tokens = _with_files(_hoisted(sys.argv[1:] if tokens is None else list(tokens)))
     to_file = any(command.json_file for command in COMMANDS if command.name == _word(tokens))
     as_json = not to_file and "--json" in tokens[: tokens.index("--") if "--" in tokens else None]
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's charset lacks must not end a command
@@ -157,6 +158,17 @@ def _hoisted(tokens: list[str]) -> list[str]:
         given, tokens = given + tokens[:count], tokens[count:]
     end = tokens.index("--") if "--" in tokens else len(tokens)
     return [*tokens[:end], *given, *tokens[end:]] if tokens else given
+
+
+def _with_files(tokens: list[str]) -> list[str]:
+    """``report RUN --csv`` without a file's name is ``--csv -``: standard output."""
+    if _word(tokens) != "report":
+        return tokens
+    return [
+        word
+        for token, after in zip(tokens, [*tokens[1:], "--"], strict=True)
+        for word in ((token, "-") if token in _FILE_OR_OUTPUT and after != "-" and after.startswith("-") else (token,))
+    ]
 
 
 def _word(tokens: list[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway.cli.acting import SECRET, on_ledger, person, secret_of
+from gateway.cli.acting import SECRET, As, on_ledger, person, secret_of
 from gateway.cli.config import load
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.errors import Code, Refused
@@ -30,11 +30,15 @@ def add(
     *,
     roles: str,
     full_name: str = "",
-    by: Annotated[str, Parameter(name="--as", help="The admin who adds; needed as soon as there is one.")] = "",
+    by: Annotated[str, Parameter(name="--as", help="The administrator who adds.")] = "",
+    first: bool = False,
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> Exit:
-    """Add a person who can act. The first ones are added by whoever may run this command; once there is an admin, only by an admin.
+    """Add a person who can act. An administrator proposes them, and a different administrator approves: `sheyin actor approve`.
+
+    An installation begins with --first: whoever may run this command adds people until there is an administrator, who alone adds only
+    a second one. Each is an act on the audit chain. An administrator is never maker or checker.
 
     The new person's secret comes from $SHEYIN_NEW_ACTOR_SECRET (or, without --as, $SHEYIN_ACTOR_SECRET), or they type it twice.
     It has at least 12 characters.
@@ -47,6 +51,8 @@ def add(
         Comma-separated: maker proposes, checker approves, operator stops lanes and handles dead letters, admin adds people; viewer, auditor.
     full_name
         How people call them.
+    first
+        One of the first people of this installation, while there are fewer than two administrators.
     """
     if not _NAME.fullmatch(name):
         raise Refused("an id has 1 to 40 letters, digits, dots, underscores, hyphens", code=Code.FORMAT, where="NAME")
@@ -64,14 +70,73 @@ def add(
             await admin.sign_in(ledger, ADMIN)
         elif any(ADMIN in actor["roles"] and actor["active"] for actor in await ledger.list_actors()):
             raise Refused("there is an admin: name them with --as", code=Code.AUTH, where="--as")
-        who = admin.name if admin else f"system:{getpass.getuser()}"
-        await ledger.add_actor(who, name, full_name or name, wanted, secret)
+        if first:
+            who = admin.name if admin else f"system:{getpass.getuser()}"
+            await ledger.add_actor(who, name, full_name or name, wanted, secret)
+        elif admin is not None:
+            await ledger.propose_actor(admin.name, name, full_name or name, wanted, secret)
+        else:
+            error = Refused("there is no administrator yet", code=Code.POLICY, where="--first")
+            error.add_note("--first adds the first people of an installation.")
+            raise error
 
     on_ledger(load(config), work)
     output = Output(as_json)
     if as_json:
-        output.json({"actor": name, "name": full_name or name, "roles": sorted(wanted)})
-    output.say(f"{name} can act now: {', '.join(sorted(wanted))}")
+        output.json({"actor": name, "name": full_name or name, "roles": sorted(wanted), "active": first})
+    if first:
+        output.say(f"{name} can act now: {', '.join(sorted(wanted))}")
+    else:
+        output.say(
+            f"{name} is proposed by {by}; a different administrator approves: sheyin actor approve {name} --as ADMIN"
+        )
+    return Exit.OK
+
+
+@app.command
+def approve(name: str, *, as_: As, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
+    """A different administrator agrees: the proposed person can act.
+
+    Parameters
+    ----------
+    name
+        The proposed person's id; `sheyin actor list` shows who waits.
+    """
+    who = person(as_)
+
+    async def work(ledger: SqlLedger) -> dict[str, Any]:
+        await who.sign_in(ledger, ADMIN)
+        return await ledger.approve_actor(who.name, name)
+
+    body = on_ledger(load(config), work)
+    output = Output(as_json)
+    if as_json:
+        people = {"proposed_by": body["maker"], "approved_by": who.name}
+        output.json({"actor": name, "name": body["name"], "roles": body["roles"], "active": True, **people})
+    output.say(f"{name} can act now: {', '.join(body['roles'])}, by {body['maker']} and {who.name}")
+    return Exit.OK
+
+
+@app.command
+def decline(name: str, *, as_: As, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
+    """An administrator says no, or takes their own proposal back: the id is free again.
+
+    Parameters
+    ----------
+    name
+        The proposed person's id.
+    """
+    who = person(as_)
+
+    async def work(ledger: SqlLedger) -> None:
+        await who.sign_in(ledger, ADMIN)
+        await ledger.decline_actor(who.name, name)
+
+    on_ledger(load(config), work)
+    output = Output(as_json)
+    if as_json:
+        output.json({"actor": name, "declined_by": who.name})
+    output.say(f"{name} is declined by {who.name}")
     return Exit.OK
 
 
@@ -82,6 +147,14 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
     output = Output(as_json)
     if as_json:
         output.json({"actors": found})
-    rows = [(a["id"], a["name"], ", ".join(a["roles"]), "" if a["active"] else "no longer active") for a in found]
+    rows = [
+        (
+            a["id"],
+            a["name"],
+            ", ".join(a["roles"]),
+            "" if a["active"] else "cannot act: waits for a second administrator, or ended",
+        )
+        for a in found
+    ]
     output.table("actors", ("id", "name", "roles", ""), rows)
     return Exit.OK

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from gateway.cli.acting import As, Reason, checked_reason, hidden, person, quiet, reach
 from gateway.cli.config import Config, load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.core.errors import Code, Refused
 from gateway.edge.clock import SystemClock
 
@@ -43,7 +43,7 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = None) -> Exit:
     ]  # fmt: skip
     columns = ("message id", "digest", ("bytes", "right"), "reason", "died in", "at (UTC)", ("replays", "right"))
     if rows:
-        output.table(f"{len(rows)} dead letters", columns, rows)
+        output.table(several(len(rows), "dead letter"), columns, rows)
     else:
         output.say("no dead letters")
     return Exit.OK

@@ -18,7 +18,7 @@ import adapters
 from gateway.cli import config as configuration
 from gateway.cli import encode_lines
 from gateway.cli.encode_lines import Defaults, Group, Key, Partner, Read
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document, several
 from gateway.cli.plain_files import Folder
 from gateway.core import batching
 from gateway.core.adapter import Adapter
@@ -131,7 +131,7 @@ def encode(
             documents = asyncio.run(
                 _write_all(source, folder, plans, setting, today, sequence, first_key, crypto is not None, step)
             )
-    _tell(output, adapter, found, documents, sealed=crypto is not None, out=out)
+    _tell(output, adapter, found, documents, setting.notes(), sealed=crypto is not None, out=out)
     return Exit.OK
 
 
@@ -159,6 +159,16 @@ class _Setting:
             bank = configured[0] if speaks else self._made_up(code)
             found = self._partners[code] = Partner(bank, self.adapter)
         return found
+
+    def notes(self) -> list[str]:
+        """Banks that are configured with another format: what stands in for what they have agreed."""
+        others = {bank.code: bank.adapter for bank in self.config.banks} if self.config else {}
+        return [
+            f"{code} is configured with {others[code]}, not {self.adapter.code}: {partner.bank.customer} stands for our customer number, "
+            "and the format's own limits for the bank's"
+            for code, partner in sorted(self._partners.items())
+            if others.get(code, self.adapter.code) != self.adapter.code
+        ]
 
     def _made_up(self, code: str) -> Bank:
         return Bank(
@@ -336,13 +346,21 @@ def _refuse(output: Output, found: Read) -> Exit:
 
 
 def _tell(
-    output: Output, adapter: Adapter, found: Read, documents: list[dict[str, Any]], *, sealed: bool, out: Path
+    output: Output,
+    adapter: Adapter,
+    found: Read,
+    documents: list[dict[str, Any]],
+    notes: list[str],
+    *,
+    sealed: bool,
+    out: Path,
 ) -> None:
-    warnings = [
+    warnings = [*notes]
+    warnings += [
         f"{e.where}: {e.what}; the gateway would hold this payment ({e.code})" for e in found.doubts[:_SHOWN_MAX]
     ]
-    if found.doubts_total > len(warnings):
-        warnings.append(f"{found.doubts_total - len(warnings):,} more id numbers fail their own check")
+    if found.doubts_total > _SHOWN_MAX:
+        warnings.append(f"{found.doubts_total - _SHOWN_MAX:,} more id numbers fail their own check")
     if any(document["debit_account"] == NO_ACCOUNT for document in documents):
         warnings.append(f"no debit account was given: {NO_ACCOUNT} stands in its place")
     if not sealed:
@@ -381,6 +399,8 @@ def _tell(
             for document in documents
         ),
     )
-    output.say(f"{len(documents):,} documents, {totals['count']:,} payments, {spoken(totals['minor'])}")
+    output.say(
+        f"{several(len(documents), 'document')}, {several(totals['count'], 'payment')}, {spoken(totals['minor'])}"
+    )
     for warning in warnings:
         output.warn(warning)

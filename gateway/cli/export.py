@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from gateway.cli.acting import As, Reason, ask, checked_reason, instant, on_ledger, person
 from gateway.cli.config import Config, load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.cli.release import asks, confirmation, same
 from gateway.core.errors import Code, Refused
 from gateway.core.ledger import OutDocument
@@ -159,7 +159,7 @@ def decline(document: str, *, as_: As, as_json: AsJson = False, config: ConfigPa
 def tell(body: dict[str, Any], output: Output) -> None:
     """What leaves."""
     output.say(f"document {body['document']} for {body['bank']}, {body['name']}")
-    output.say(f"  {body['count']:,} payments, {spoken(body['minor'])}; {body['count']}:{body['minor']}")
+    output.say(f"  {several(body['count'], 'payment')}, {spoken(body['minor'])}; {body['count']}:{body['minor']}")
     output.say(f"  SHA-256 {body['digest']}" + (f"; left {body['sendings']} times by wire" if body["sendings"] else ""))
 
 

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from gateway.cli.acting import As, OfPayer, instant, on_ledger, person
 from gateway.cli.config import load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.cli.release import end_proposal, proposal
 from gateway.core.errors import Code, Refused
 from gateway.core.money import spoken
@@ -148,9 +148,12 @@ async def _kind(ledger: SqlLedger, run: str, payer: str) -> str:
 def _tell(body: dict[str, Any], output: Output) -> None:
     if body["kind"] == RUN:
         output.say(
-            f"held run {body['run']} of {body['payer']}: {body['count']:,} payments, {spoken(body['minor'])}, held for {body['code']}"
+            f"held run {body['run']} of {body['payer']}: {several(body['count'], 'payment')}, {spoken(body['minor'])}, held for {body['code']}"
         )
         return
-    output.say(f"run {body['run']}: {len(body['holds'])} holds" + (f" for {body['reason']}" if body["reason"] else ""))
+    output.say(
+        f"run {body['run']}: {several(len(body['holds']), 'hold')}"
+        + (f" for {body['reason']}" if body["reason"] else "")
+    )
     for instruction in body.get("instructions", ())[:_CODES_SHOWN]:
         output.say(f"  {instruction}")

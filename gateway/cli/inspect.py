@@ -16,10 +16,10 @@ import adapters
 from gateway.cli import config as configuration
 from gateway.cli import seal_check
 from gateway.cli.explain import QUIET, Explained, RowWord, explain
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document, several
 from gateway.cli.seal_check import Finding, Known, State
 from gateway.core.adapter import Adapter
-from gateway.core.bank import Agreement, Detached
+from gateway.core.bank import Agreement, Detached, DocKind
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Malformed, Refused, SheyinError
 from gateway.core.money import decimal, spoken
@@ -85,11 +85,14 @@ def inspect(
         with output.progress("Reading", size if size >= _PROGRESS_BYTES_MIN else None, "bytes") as step:
             explained = explain(adapter, _counted(readable, step), agreement, most=max(rows, 0))
         with explained as found:  # after the bar is gone: it would wipe out a line of what is printed
+            wrong = _wrong_totals(found)
             if as_json:
-                _print_json(output, adapter, finding, found)
+                _print_json(output, adapter, finding, found, wrong)
             else:
                 _print(output, file, adapter, finding, found, rows)
-    return Exit.OK
+                if wrong:
+                    complain(Code.TOTALS, str(file), wrong, "The bank would refuse it, and so do we.")
+    return Exit.REFUSED if wrong else Exit.OK
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -182,8 +185,8 @@ def _counted(source: BinaryIO, step: Callable[[int], None]) -> BinaryIO:
 # ---------------------------------------------------------------------------------------------------------------- programs
 
 
-def _print_json(output: Output, adapter: Adapter, finding: Finding, found: Explained) -> None:
-    """One document with one line for each row; the order of its keys is fixed."""
+def _print_json(output: Output, adapter: Adapter, finding: Finding, found: Explained, wrong: str) -> None:
+    """One document with one line for each row; the order of its keys is fixed. What is ``wrong`` with it is its last."""
     before = msgspec.json.encode(
         {
             "format": adapter.code,
@@ -199,7 +202,8 @@ def _print_json(output: Output, adapter: Adapter, finding: Finding, found: Expla
     for row in found.json_rows():
         output.raw(separator + row)
         separator = b",\n"
-    output.raw(b"\n]}\n")
+    error = msgspec.json.encode(error_document(Code.TOTALS, "totals", wrong))[1:-1] if wrong else b""
+    output.raw(b"\n]" + (b"," + error if error else b"") + b"}\n")
 
 
 # ---------------------------------------------------------------------------------------------------------------- people
@@ -256,16 +260,34 @@ def _money(minor: int | None, currency: str) -> str:
 
 def _total_words(found: Explained) -> str:
     totals, currency = found.totals, _currency(found)
-    text = f"{totals.count:,} lines here, {_money(totals.minor, currency)}"
+    text = f"{several(totals.count, 'line')} here, {_money(totals.minor, currency)}"
     if totals.declared_count is None and totals.declared_minor is None:
         return text
     declared = [] if totals.declared_count is None else [f"{totals.declared_count:,} lines"]
     declared += [] if totals.declared_minor is None else [_money(totals.declared_minor, currency)]
-    same = totals.declared_count in (None, totals.count) and (
+    mark = (
+        "agrees 一致" if _agree(found) else "DIFFERS 不一致" if found.head.original == "" else "of the original 原文件"
+    )
+    return f"{text}; declared {', '.join(declared)}: {mark}"
+
+
+def _agree(found: Explained) -> bool:
+    """Whether what is declared is what was counted."""
+    totals = found.totals
+    return totals.declared_count in (None, totals.count) and (
         totals.minor is None or totals.declared_minor in (None, totals.minor)
     )
-    mark = "agrees 一致" if same else "DIFFERS 不一致" if found.head.original == "" else "of the original 原文件"
-    return f"{text}; declared {', '.join(declared)}: {mark}"
+
+
+def _wrong_totals(found: Explained) -> str:
+    """An order to pay whose own totals are not those of its lines must be refused; of anything else it is only told."""
+    if found.head.kind is not DocKind.PAYMENT or _agree(found):
+        return ""
+    totals = found.totals
+    return (
+        f"declared are {totals.declared_count} lines and {totals.declared_minor} minor units, "
+        f"counted {totals.count} and {totals.minor}"
+    )
 
 
 def _group_words(found: Explained) -> str:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from gateway.cli.acting import REASON_CHARS_MAX, As, OfPayer, ask, instant, on_ledger, person
 from gateway.cli.config import Config, load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.cli.release import asks, confirmation, same
 from gateway.core.errors import Code, Malformed, Refused
 from gateway.core.letters import PAYMENTS_MAX, Letter, Says
@@ -219,8 +219,10 @@ def tell(body: dict[str, Any], output: Output) -> None:
     for reference, state in body["documents"].items():
         output.say(f"  document {reference}, now {state}")
     for state, (count, minor) in body["states"].items():
-        output.say(f"  {count:,} payments now {state}, {spoken(minor)} → {letter['says']}")
-    output.say(f"  in all {body['count']:,} payments, {spoken(body['minor'])}; {body['count']}:{body['minor']}")
+        output.say(f"  {several(count, 'payment')} now {state}, {spoken(minor)} → {letter['says']}")
+    output.say(
+        f"  in all {several(body['count'], 'payment')}, {spoken(body['minor'])}; {body['count']}:{body['minor']}"
+    )
 
 
 async def _proposal(ledger: SqlLedger, bank: str, reference: str) -> dict[str, Any]:

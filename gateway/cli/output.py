@@ -165,6 +165,11 @@ def console() -> Any:
     return Plain() if sys.stdout.isatty() else Plain(width=PIPE_COLUMNS)
 
 
+def several(count: int, what: str) -> str:
+    """``1 document``, ``1,200 documents``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def error_document(code: str, where: str, what: str) -> dict[str, dict[str, str]]:
     """The shape of every error in JSON."""
     return {"error": {"code": code, "where": where, "what": what}}

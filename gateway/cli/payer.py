@@ -22,7 +22,7 @@ from gateway.cli import order_file
 from gateway.cli.acting import quiet
 from gateway.cli.config import Config, load
 from gateway.cli.events import Listener
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.cli.submit import read_order, the_payer
 from gateway.core import contracts
 from gateway.core.contracts import CHUNK_MAX
@@ -88,7 +88,9 @@ def publish(
     header = order.header
     if as_json:
         output.json({"payer": payer, "run": header.run_id, "count": header.count, "minor": header.total, "messages": count})  # fmt: skip
-    output.say(f"run {header.run_id}: {header.count:,} payments, {spoken(header.total)}, {count} messages confirmed")
+    output.say(
+        f"run {header.run_id}: {several(header.count, 'payment')}, {spoken(header.total)}, {count} messages confirmed"
+    )
     return Exit.OK
 
 

@@ -9,7 +9,7 @@ from cyclopts import App
 
 from gateway.cli.acting import As, OfPayer, ask, instant, on_ledger, person
 from gateway.cli.config import load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.core.errors import Code, Conflict, Refused
 from gateway.core.money import spoken
 from gateway.core.states import RunState
@@ -254,4 +254,4 @@ def asks() -> bool:
 def _done(output: Output, body: dict[str, Any], people: dict[str, str], sentence: str) -> None:
     if output.as_json:
         output.json({**{name: value for name, value in body.items() if name != "state"}, **people})
-    output.say(f"run {body['run']}: {body['count']:,} payments, {spoken(body['minor'])}: {sentence}")
+    output.say(f"run {body['run']}: {several(body['count'], 'payment')}, {spoken(body['minor'])}: {sentence}")

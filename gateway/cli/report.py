@@ -6,7 +6,9 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from gateway.cli.acting import OfPayer, instant, on_ledger
 from gateway.cli.config import load
@@ -20,6 +22,8 @@ from gateway.core.money import decimal, spoken
 if TYPE_CHECKING:
     from gateway.edge.ledger import SqlLedger
 
+_OUTPUT = Path("-")
+FileOrOutput = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _SHOWN = 50
 _LONG_DIGITS = 12  # a longer number is rounded by spreadsheets
@@ -33,8 +37,8 @@ def report(
     run: str,
     *,
     payer: OfPayer = "",
-    html: Path | None = None,
-    csv: Path | None = None,
+    html: FileOrOutput = None,
+    csv: FileOrOutput = None,
     as_json: AsJson = False,
     config: ConfigPath = None,
 ) -> Exit:
@@ -47,11 +51,13 @@ def report(
     run
         The run's id.
     html
-        Write one printable page in Chinese and English to this file.
+        Write one printable page in Chinese and English to this file; without a name, or to -, on standard output.
     csv
-        Write the figures and the register of what waits to this file, for a spreadsheet.
+        Write the figures and the register of what waits to this file, for a spreadsheet; likewise.
     """
     output = Output(as_json)
+    if [html, csv].count(_OUTPUT) + as_json > 1:
+        raise Refused("standard output holds one document: name a file for the others", where="--html, --csv, --json")
 
     async def work(ledger: SqlLedger) -> dict[str, Any]:
         found = await ledger.report(run, payer)
@@ -68,11 +74,9 @@ def report(
     }
     if html is not None:
         names = {bank.code: bank.name_zh or bank.name for bank in loaded.banks}
-        _write(html, page(found, loaded.gateway.bureau, names).encode())
-        output.say(f"{html} is written")
+        _write(html, page(found, loaded.gateway.bureau, names).encode(), output)
     if csv is not None:
-        _write(csv, table(found).encode("utf-8-sig"))  # spreadsheets know UTF-8 by its mark only
-        output.say(f"{csv} is written")
+        _write(csv, table(found).encode("utf-8-sig"), output)  # spreadsheets know UTF-8 by its mark only
     if as_json:
         output.json(found)
     elif html is None and csv is None:
@@ -153,10 +157,14 @@ def safe_cell(text: str) -> str:
     return text
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, output: Output) -> None:
+    if path == _OUTPUT:
+        output.raw(content)
+        return
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)  # whole or not at all
     except OSError as error:
         raise Refused(f"cannot be written: {error.strerror}", code=Code.PATH, where=str(path)) from None
+    output.say(f"{path} is written")

@@ -67,7 +67,8 @@ def _try(attempt: dict[str, Any]) -> list[Moment]:
         seal = f"seal {document['seal']}, {document['size']} bytes, SHA-256 {str(document['digest'])[:16]}…"
         moments.append(Moment(int(document["sealed_ms"]), "document sealed", seal))
     if document["last_sending_ms"]:
-        sent = f"to {document['bank']}, sending {document['sendings']}; now {document['state']}"
+        how = "exported by hand" if document["exported"] else f"sending {document['sendings']}"
+        sent = f"to {document['bank']}, {how}; now {document['state']}"
         moments.append(Moment(int(document["last_sending_ms"]), "document sent", sent))
     for answer in document["answers"]:
         name = f"{answer['name']}, sealed by {answer['seal_by'] or 'nobody'}, SHA-256 {answer['digest'][:16]}…"
@@ -88,7 +89,8 @@ def _verdict(attempt: dict[str, Any]) -> str:
 
 
 def _body(body: dict[str, Any]) -> str:
-    kept = {name: value for name, value in body.items() if not isinstance(value, list | dict)}
+    letter = {name: body.get("letter", {}).get(name) for name in ("reference", "dated", "says", "evidence")}
+    kept = {name: value for name, value in {**letter, **body}.items() if value and not isinstance(value, list | dict)}
     return f": {msgspec.json.encode(kept).decode()}" if kept else ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.cli.acting import OfPayer, instant, on_ledger
 from gateway.cli.config import load
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.core.errors import Code, Refused
 from gateway.core.money import spoken
 from gateway.core.states import AttemptState
@@ -129,7 +129,7 @@ def _tell(run: dict[str, Any], output: Output) -> None:
             "sent",
             "",
         )
-        output.table(f"{len(documents)} documents", columns, rows)
+        output.table(several(len(documents), "document"), columns, rows)
         if len(documents) > _DOCUMENTS_SHOWN:
             output.say(f"  and {len(documents) - _DOCUMENTS_SHOWN} more; --json lists all")
     for reason, count in run["open_holds"].items():

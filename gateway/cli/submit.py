@@ -17,7 +17,7 @@ from gateway.cli import order_file
 from gateway.cli.acting import instant, quiet, reach
 from gateway.cli.config import Config, load
 from gateway.cli.order_file import Order
-from gateway.cli.output import AsJson, ConfigPath, Exit, Output
+from gateway.cli.output import AsJson, ConfigPath, Exit, Output, several
 from gateway.core.contracts import CHUNK_MAX, Window
 from gateway.core.errors import Code, Conflict, Refused, Unavailable
 from gateway.core.ledger import BankShare, CompleteRun
@@ -254,9 +254,9 @@ def _tell(order: Order, payer: str, found: dict[str, Any], output: Output, *, wa
             error = Unavailable("submitted, but no gateway has concluded it yet", where=header.run_id)
             error.add_note(f"Is `sheyin serve` running? Later: sheyin status {header.run_id}")
             raise error
-        output.say(f"run {header.run_id}: {header.count:,} payments, {spoken(header.total)}, submitted")
+        output.say(f"run {header.run_id}: {several(header.count, 'payment')}, {spoken(header.total)}, submitted")
         return Exit.OK
-    output.say(f"run {header.run_id}: {header.count:,} payments, {spoken(header.total)}: {state}")
+    output.say(f"run {header.run_id}: {several(header.count, 'payment')}, {spoken(header.total)}: {state}")
     if document["what"]:
         output.say(f"  {document['code']}: {document['what']}")
     _tell_lines(document, output)

@@ -92,7 +92,7 @@ class Office:
         """Everybody, by command."""
         for name, roles in PEOPLE.items():
             variables = {"SHEYIN_ACTOR_SECRET": secret(name), **self.environment}
-            done = run_in(self.folder, "actor", "add", name, "--roles", roles, stdin=b"", **variables)
+            done = run_in(self.folder, "actor", "add", name, "--roles", roles, "--first", stdin=b"", **variables)
             assert done.code == 0, done.err
 
     @contextlib.contextmanager

@@ -291,5 +291,16 @@ def test_people_get_a_table(run: Run) -> None:
     """Names, counts, totals, digests; the process is a user's."""
     done = run("encode", "-", "--format", "standard_file", "--out", "out", stdin=lines(line(1), line(2)))
     assert done.code == 0, done.err
-    assert "1 documents, 2 payments, CNY 0.03" in done.out
+    assert "1 document, 2 payments, CNY 0.03" in done.out
     assert "warning: the documents are not sealed" in done.err
+
+
+def test_a_bank_of_another_format_is_told(run: Run, installation: Path) -> None:
+    """What stands in for the bank's own agreement is said in the output."""
+    done = encoded(run, lines(line(1)), "--format", "standard_file", "--config", installation / "sheyin.toml")
+    assert done.code == 0, done.out
+    assert [
+        w for w in done.json["warnings"] if "BANKA is configured with iso20022, not standard_file: BUREAU stands" in w
+    ]
+    same = encoded(run, lines(line(1)), "--format", "iso20022", "--config", installation / "sheyin.toml", out="same")
+    assert not [w for w in same.json["warnings"] if "is configured with" in w]

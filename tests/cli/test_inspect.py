@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.adapters.iso20022_documents import block, camt_054, detail, entry, pa
 from tests.adapters.standard_file_examples import EXAMPLES
 from tests.cli.conftest import SAMPLES, Run
 from tests.sandbox import bureau
+from tests.servers import ROOT
 
 TOP = ["format", "kind", "seal", "totals", "group", "blocks", "rows"]
 ROW = ["ref", "amount_minor", "currency", "status", "codes", "outcome", "verdict", "text"]
@@ -309,6 +311,22 @@ def test_our_own_documents(run: Run, installation: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------- refused
+
+BARE = (ROOT / "tests" / "adapters" / "golden" / "iso20022" / "payment-bare.xml").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["NbOfTxs", "CtrlSum"])
+def test_an_order_to_pay_whose_totals_differ(name: str, run: Run) -> None:
+    """It is explained all the same, to people and to programs, and refused with TOTALS; an answer that repeats other totals is not."""
+    good = run.inspect(BARE, "--json")
+    assert (good.code, "error" in good.json) == (0, False)
+    wrong = re.sub(rf"<{name}>[0-9.]+</{name}>".encode(), f"<{name}>9</{name}>".encode(), BARE)
+    done = run.inspect(wrong, "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "TOTALS")
+    assert done.json["rows"] == good.json["rows"]
+    shown = run.inspect(wrong)
+    assert (shown.code, "DIFFERS" in shown.out, "TOTALS" in shown.err) == (2, True, True)
+
 
 REFUSED: list[tuple[str, bytes, str]] = [
     ("empty", b"", "TRUNCATED"),

@@ -25,6 +25,9 @@ def test_help_lists_every_command_and_the_exit_codes(run: Run) -> None:
     for command in COMMANDS:
         assert command.name in done.out
     assert "Exit codes: 0 done" in done.out
+    told = " ".join(done.out.split())
+    assert "70 a fault of the program" in told
+    assert "130 interrupted" in told
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.conftest import run_in
+from tests.cli.conftest import Ran, run_in
 from tests.cli.office import DEBIT, Office, header, open_office, order, secret, total
 
 COUNT = 50
@@ -101,6 +101,16 @@ def test_the_report_csv_is_safe_in_a_spreadsheet(paid: Office) -> None:
     assert sum(int(row["count"]) for row in rows if row["part"] == "first try") == COUNT
     assert [row["instruction"] for row in rows if row["part"] == "waiting"] == [order(FAILING)["id"]]
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_a_report_needs_no_file(paid: Office) -> None:
+    """Without a name, or to -, it goes to standard output; but only one document does."""
+    assert paid("report", "R1", "--csv", "r2.csv").code == 0
+    written = (paid.folder / "r2.csv").read_bytes().decode()
+    assert paid("report", "R1", "--csv").out == paid("report", "R1", "--csv", "-").out == written
+    assert paid("report", "R1", "--html").out.startswith("<!")
+    assert paid("report", "R1", "--html", "-", "--csv", "-").code == 2
+    assert paid("report", "R1", "--csv", "--json").json["error"]["where"] == "--html, --csv, --json"
 
 
 def test_check_and_audit_find_nothing_wrong(paid: Office) -> None:
@@ -208,31 +218,45 @@ def test_an_actor_needs_an_id_a_known_role_and_a_long_secret(office: Office) -> 
         ("sun", "king", secret("x"), "POLICY"),
         ("sun", "maker", "short", "POLICY"),
         ("wang", "maker", secret("x"), "CONFLICT"),
+        ("sun", "admin,maker", secret("x"), "POLICY"),
+        ("sun", "admin,checker", secret("x"), "POLICY"),
     )
     for name, roles, word, code in cases:
-        done = run_in(office.folder, "actor", "add", name, "--roles", roles, "--json", SHEYIN_ACTOR_SECRET=word)
+        done = run_in(
+            office.folder, "actor", "add", name, "--roles", roles, "--first", "--json", SHEYIN_ACTOR_SECRET=word
+        )
         assert (done.code, done.json["error"]["code"]) == (2, code)
     listed = office("actor", "list", "--json")
     assert secret("wang") not in listed.out
     assert {actor["id"] for actor in listed.json["actors"]} == {"wang", "li", "zhao"}
 
 
-def test_once_there_is_an_admin_only_an_admin_adds_people(tmp_path: Path) -> None:
-    """Without --as it is refused, as somebody else too; as the admin it is done, and the chain names the admin."""
+def test_from_two_admins_on_two_add_people(tmp_path: Path) -> None:
+    """The first people are added explicitly, then an admin adds a second one; from then on one proposes and the other approves."""
     office = open_office(tmp_path)
-    office.add_people()
-    add = ("actor", "add")
-    first = run_in(tmp_path, *add, "root", "--roles", "admin", SHEYIN_ACTOR_SECRET=secret("root"))
-    assert first.code == 0
-    assert run_in(tmp_path, *add, "sun", "--roles", "maker", SHEYIN_ACTOR_SECRET=secret("sun")).code == 2
-    for who, code in (("wang", 2), ("root", 0)):
-        done = run_in(
-            tmp_path,
-            *(*add, "sun", "--roles", "maker", "--as", who),
-            SHEYIN_ACTOR_SECRET=secret(who),
-            SHEYIN_NEW_ACTOR_SECRET=secret("sun"),
+
+    def add(name: str, roles: str, *more: str, who: str = "") -> Ran:
+        variables = {"SHEYIN_NEW_ACTOR_SECRET": secret(name)} | ({"SHEYIN_ACTOR_SECRET": secret(who)} if who else {})
+        signed = ("--as", who) if who else ()
+        return run_in(
+            tmp_path, "actor", "add", name, "--roles", roles, *more, *signed, "--json", stdin=b"", **variables
         )
-        assert done.code == code, done.err
+
+    assert "--first" in add("wang", "maker").json["error"]["where"]
+    assert add("wang", "maker", "--first").code == 0
+    assert add("root", "admin", "--first").code == 0
+    assert add("li", "checker", "--first").json["error"]["code"] == "AUTH"
+    assert add("li", "checker", "--first", who="root").json["error"]["code"] == "POLICY"
+    assert add("li", "checker", "--first", who="wang").json["error"]["code"] == "AUTH"
+    assert add("li", "checker", who="root").json["active"] is False  # nobody is there yet who could approve
+    assert office("actor", "approve", "li", "--json", who="root").json["error"]["code"] == "AUTH"
+    assert add("ruth", "admin", "--first", who="root").code == 0
+    assert add("sun", "maker", "--first", who="root").json["error"]["code"] == "POLICY"
+    assert office.good("actor", "approve", "li", who="ruth")["approved_by"] == "ruth"
+    assert {one["id"]: one["active"] for one in office.good("actor", "list")["actors"]}["li"] is True
+    assert add("sun", "maker", who="root").code == 0
+    office.good("actor", "decline", "sun", who="ruth")
+    assert "sun" not in {one["id"] for one in office.good("actor", "list")["actors"]}
 
 
 def test_a_lane_is_stopped_and_resumed_by_an_operator(office: Office) -> None:

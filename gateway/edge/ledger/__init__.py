@@ -77,6 +77,9 @@ class SqlLedger(Operations):
 
     # people
     add_actor = write(actors.add_actor)
+    propose_actor = write(actors.propose_actor)
+    approve_actor = write(actors.approve_actor)
+    decline_actor = write(actors.decline_actor)
     list_actors = read(actors.actors)
     authenticate = read(actors.authenticate)
     list_proposals = read(actors.proposals)

@@ -16,26 +16,83 @@ from gateway.core.errors import Code, Conflict, Refused
 from gateway.edge.ledger import audit
 from gateway.edge.ledger.engine import Tx
 
-MAKER, CHECKER = "maker", "checker"
-ROLES = frozenset({"viewer", "operator", MAKER, CHECKER, "auditor", "admin"})
+MAKER, CHECKER, ADMIN = "maker", "checker", "admin"
+ROLES = frozenset({"viewer", "operator", MAKER, CHECKER, "auditor", ADMIN})
+ACTOR = "actor"
 # scrypt cost: 2^15 × 8 × 128 bytes = 32 MiB and about 80 ms a try, OWASP's floor for interactive sign-in.
 _SCRYPT = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 def add_actor(tx: Tx, by: str, actor: str, name: str, roles: frozenset[str], secret: str) -> None:
-    """A person with a credential of their own. Raises Refused for unknown roles, Conflict if the id is taken."""
-    if roles - ROLES:
-        raise Refused(f"no such role: {', '.join(sorted(roles - ROLES))}")
+    """The first people of an installation, each with a credential of their own: while there are fewer than two admins.
+
+    Raises Refused for unknown roles or an admin who would be maker or checker, and POLICY once two admins can decide together (or where
+    the only admin adds anybody but the second); Conflict if the id is taken.
+    """
+    admins = _admins(tx)
+    if len(admins) > 1:
+        raise Refused("there are two administrators: one proposes, another one approves")
+    if admins and roles != {ADMIN}:
+        raise Refused(f"{admins[0]} is the only administrator and adds nobody but a second one alone")
+    _insert(tx, actor, name, roles, secret, active=True)
+    audit.append(tx, by, "actor.added", f"actor:{actor}", {"name": name, "roles": sorted(roles), "first": True})
+
+
+def propose_actor(tx: Tx, by: str, actor: str, name: str, roles: frozenset[str], secret: str) -> dict[str, Any]:
+    """One administrator's half: the new person is known, and cannot act yet. Raises as ``add_actor``."""
+    need_role(tx, by, ADMIN)
+    subject = f"actor:{actor}"
+    if find(tx, ACTOR, subject):
+        raise Conflict(f"{actor} is proposed already", where=subject)
+    _insert(tx, actor, name, roles, secret, active=False)
+    body = {"name": name, "roles": sorted(roles)}
+    propose(tx, by, ACTOR, subject, body, role=ADMIN)
+    return body
+
+
+def approve_actor(tx: Tx, by: str, actor: str) -> dict[str, Any]:
+    """Another administrator's half: the new person can act."""
+    subject = f"actor:{actor}"
+    row = tx.row("SELECT name, roles FROM actor WHERE id = :id AND NOT active", id=actor)
+    body = {"name": row.name, "roles": row.roles.split()} if row else {}
+    found = decide(tx, by, ACTOR, subject, body, role=ADMIN)
+    tx.run("UPDATE actor SET active = true WHERE id = :id", id=actor)
+    audit.append(tx, by, "actor.added", subject, {**body, "maker": found.maker})
+    return {**body, "maker": found.maker}
+
+
+def decline_actor(tx: Tx, by: str, actor: str) -> None:
+    """An administrator says no, or the one who proposed takes it back: the new person is gone, their id is free."""
+    subject = f"actor:{actor}"
+    need_role(tx, by, ADMIN)
+    waiting = find(tx, ACTOR, subject)
+    if waiting is not None and waiting.maker == by:
+        withdraw_proposal(tx, by, ACTOR, subject)
+    else:
+        decide(tx, by, ACTOR, subject, None, approve=False, role=ADMIN)
+        audit.append(tx, by, f"{ACTOR}.declined", subject, {})
+    tx.run("DELETE FROM actor WHERE id = :id AND NOT active", id=actor)
+
+
+def _admins(tx: Tx) -> list[str]:
+    rows = tx.rows(tx.locked("SELECT id, roles FROM actor WHERE active ORDER BY id"))
+    return [row.id for row in rows if ADMIN in row.roles.split()]
+
+
+def _insert(tx: Tx, actor: str, name: str, roles: frozenset[str], secret: str, *, active: bool) -> None:
+    if not roles or roles - ROLES:
+        raise Refused(f"no such role: {', '.join(sorted(roles - ROLES)) or 'none given'}")
+    if ADMIN in roles and roles & {MAKER, CHECKER}:
+        raise Refused("an administrator is never maker or checker: who adds people lets no money go")
     if tx.row("SELECT 1 FROM actor WHERE id = :id", id=actor):
         raise Conflict(f"the Actor {actor} exists")
     salt = os.urandom(16)
     credential = f"{salt.hex()}:{hashlib.scrypt(secret.encode(), salt=salt, **_SCRYPT).hex()}"
     tx.run(
-        "INSERT INTO actor (id, name, kind, roles, credential, active, created_ms) VALUES (:id, :name, 'person', :roles, :cred, true, :now)",
-        id=actor, name=name, roles=" ".join(sorted(roles)), cred=credential, now=tx.now_ms,
+        "INSERT INTO actor (id, name, kind, roles, credential, active, created_ms) VALUES (:id, :name, 'person', :roles, :cred, :active, :now)",
+        id=actor, name=name, roles=" ".join(sorted(roles)), cred=credential, active=active, now=tx.now_ms,
     )  # fmt: skip
-    audit.append(tx, by, "actor.added", f"actor:{actor}", {"name": name, "roles": sorted(roles)})
 
 
 def actors(tx: Tx) -> list[dict[str, Any]]:

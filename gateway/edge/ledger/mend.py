@@ -88,7 +88,8 @@ def _withdrawable(tx: Tx, attempt: Any) -> tuple[Code, str] | None:
         lanes.void_document(tx, document, "one of its payments is withdrawn: filed again without it")
         return None
     if attempt.state not in (AttemptState.NEW, AttemptState.READY, AttemptState.HELD):
-        return Code.POLICY, f"too late, the payment is {attempt.state}"
+        sent = f"sent in {attempt.document_name}: " if attempt.document_name else ""
+        return Code.POLICY, f"too late, {sent}the payment is {attempt.state}"
     return None
 
 
