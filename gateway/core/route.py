@@ -111,13 +111,17 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True):
-    """POST a body. Reply: an Answer, whatever its status. ``once``: the reference that makes a repeat harmless; ``final``: money may move."""
+    """POST a body. Reply: an Answer, whatever its status. ``once``: the reference that makes a repeat harmless; ``final``: money may move.
+
+    ``port``: another one of the same host, for a client program that listens on two; 0 is that of the configured address.
+    """
 
     path: str
     body: bytes
     content_type: str
     once: str = ""
     final: bool = True
+    port: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -86,6 +86,17 @@ async def test_a_body_goes_and_an_answer_comes(town: Town) -> None:
     assert asked.headers["host"] == f"127.0.0.1:{server.port}"
 
 
+async def test_another_port_of_the_same_host(town: Town) -> None:
+    """For a client program that listens on two; the path of the address stays, and so does the host."""
+    first, second = await town.server(answering(), plain=True), await town.server(answering(), plain=True)
+    wire = town.wire(first.url + "/nc", plain=True)
+    assert (await wire.perform(Post("/sign", b"", "", final=False, port=second.port))).status == 200
+    assert [asked.line for asked in second.asked] == ["POST /nc/sign HTTP/1.1"]
+    assert first.connections == 0
+    with pytest.raises(Malformed):
+        await wire.perform(Post("@evil.example/", b"", "", port=second.port))
+
+
 @pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "500 Oops", "503 Busy"])
 async def test_the_body_of_every_status_is_read(town: Town, status: str) -> None:
     """Banks tell their errors as plain text under any status."""

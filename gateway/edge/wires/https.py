@@ -100,7 +100,7 @@ class HttpsWire:
     # ------------------------------------------------------------------------------------------------ one request
 
     async def _post(self, request: Post) -> Answer:
-        url = self._url(request.path)
+        url = self._url(request.path, request.port)
         begun = asyncio.Event()  # the connection stands: from here on bytes of the request may leave
         try:
             async with asyncio.timeout(self._options.deadline_s), self._session(begun) as session:
@@ -148,10 +148,11 @@ class HttpsWire:
                 raise _TooLarge
         return bytes(body)
 
-    def _url(self, path: str) -> str:
-        url = self._base + path
+    def _url(self, path: str, port: int) -> str:
+        base = _at_port(self._base, port)
+        url = base + path
         parts = urlsplit(url)
-        same = parts[:2] == urlsplit(self._base)[:2] and not (parts.fragment or set(path) & set("\\\r\n\t "))
+        same = parts[:2] == urlsplit(base)[:2] and not (parts.fragment or set(path) & set("\\\r\n\t "))
         if (path and not path.startswith("/")) or not same or ".." in parts.path.split("/"):
             raise Malformed(f"not a path at this bank: {path[:200]!r}", code=Code.PATH)
         return url
@@ -218,6 +219,15 @@ def _base(options: HttpsOptions, where: str) -> str:
     if bool(options.client_key) != bool(options.client_certificate):
         raise Refused("client_key and client_certificate go together", code=Code.SCHEMA, where=where)
     return options.url.rstrip("/")
+
+
+def _at_port(base: str, port: int) -> str:
+    """The address with another port of the same host; 0 leaves it."""
+    if not port:
+        return base
+    parts = urlsplit(base)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return parts._replace(netloc=f"{host}:{port}").geturl()
 
 
 def _pins(text: str, where: str) -> tuple[bytes, ...]:
