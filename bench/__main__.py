@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench import codecs
+from bench.codecs import Measured
 from bench.figures import Figures, figures
 from bench.floor import Floor
 from bench.month import Played, play, this_month
@@ -32,6 +34,7 @@ from gateway.sandbox.runner import BanksFailed
 from tests.servers import MissingServer, Postgres, Rabbit, SharedServers
 
 LEDGERS = ("postgresql", "sqlite")
+PARTS = ("month", "codecs")
 SHARED_BUFFERS_MIB = 512
 FLOOR_S_MAX = 1_200.0
 TABLE_COLUMNS = 110
@@ -156,7 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    Console(width=max(Console().width, TABLE_COLUMNS)).print(table(found))
+    wide = Console(width=max(Console().width, TABLE_COLUMNS))
+    if found.rows:
+        wide.print(table(found))
+    if found.codecs:
+        wide.print(codecs.table(found.codecs))
     return 0
 
 
@@ -174,9 +181,11 @@ def _measured(given: argparse.Namespace, folder: Path, console: Console) -> Figu
         servers = Servers(shared)
         progress.remove_task(starting)
         bench = Bench(servers, folder, progress, profile=given.profile)
+        measured = _codecs(given.repeat, progress) if "codecs" in given.what else []
+        ledgers = given.ledger if "month" in given.what else []
         sizes = [max(3, round(given.payments * scale)) for scale in given.scales]
         for ledger, payments in itertools.chain.from_iterable(
-            itertools.product(given.ledger, sizes) for _ in range(given.repeat)
+            itertools.product(ledgers, sizes) for _ in range(given.repeat)
         ):
             bench.month(payments, ledger)
             bench.floor(payments, ledger)
@@ -185,7 +194,14 @@ def _measured(given: argparse.Namespace, folder: Path, console: Console) -> Figu
                 f"{ledger:>10} {payments:>9,}: {run.e2e_seconds:.1f} s, floor {floor.total:.1f} s, "
                 f"gateway {run.gateway_cpu_seconds:.1f} CPU s, {run.peak_rss_mib:.0f} MiB"
             )
-        return figures(bench.runs, bench.floors, machine(servers))
+        return figures(bench.runs, bench.floors, measured, machine(servers))
+
+
+def _codecs(repeat: int, progress: Progress) -> list[Measured]:
+    task = progress.add_task("codecs", total=None)
+    found = codecs.measure(repeat, lambda what: progress.update(task, description=what))
+    progress.remove_task(task)
+    return found
 
 
 def machine(servers: Servers) -> dict[str, str | int | float]:
@@ -229,7 +245,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--scales", type=_scales, default=[0.1, 1.0], help="parts of it to measure: 0.1,1 (or 0.1,1,10)"
     )
-    parser.add_argument("--ledger", type=_ledgers, default=list(LEDGERS), help="postgresql,sqlite")
+    parser.add_argument("--what", type=_some_of(PARTS), default=list(PARTS), help="month,codecs")
+    parser.add_argument("--ledger", type=_some_of(LEDGERS), default=list(LEDGERS), help="postgresql,sqlite")
     parser.add_argument("--repeat", type=int, default=3, help="times each is measured; medians are told")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument(
@@ -247,11 +264,16 @@ def _scales(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _ledgers(text: str) -> list[str]:
-    found = text.split(",")
-    if unknown := [name for name in found if name not in LEDGERS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: there are {', '.join(LEDGERS)}")
-    return found
+def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads a list of these words."""
+
+    def read(text: str) -> list[str]:
+        found = text.split(",")
+        if unknown := [name for name in found if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]}: there are {', '.join(known)}")
+        return found
+
+    return read
 
 
 if __name__ == "__main__":

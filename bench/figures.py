@@ -8,6 +8,7 @@ from statistics import median
 
 import msgspec
 
+from bench.codecs import Measured
 from bench.floor import STEPS, Floor
 from bench.month import Played
 
@@ -37,9 +38,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     floor_steps: dict[str, dict[str, float]]  # "<ledger> <payments>" → step → seconds
     machine: dict[str, str | int | float]
     runs: list[Played]
+    codecs: list[Measured]
 
 
-def figures(runs: Sequence[Played], floors: Sequence[Floor], machine: dict[str, str | int | float]) -> Figures:
+def figures(
+    runs: Sequence[Played], floors: Sequence[Floor], codecs: Sequence[Measured], machine: dict[str, str | int | float]
+) -> Figures:
     """Put it all together; runs and floors in the order in which they were measured."""
     keys = list(dict.fromkeys((run.ledger, run.payments) for run in runs))
     rows = [_row(*key, [r for r in runs if (r.ledger, r.payments) == key], _floors(floors, *key)) for key in keys]
@@ -47,11 +51,12 @@ def figures(runs: Sequence[Played], floors: Sequence[Floor], machine: dict[str, 
     exponents = {ledger: exponent(row for row in rows if row.ledger == ledger) for ledger in ledgers}
     return Figures(
         rows=rows,
-        exponent=exponents[ledgers[0]],
+        exponent=exponents[ledgers[0]] if ledgers else None,
         exponents=exponents,
         floor_steps={f"{ledger} {payments}": _steps(_floors(floors, ledger, payments)) for ledger, payments in keys},
         machine=machine,
         runs=list(runs),
+        codecs=list(codecs),
     )
 
 
