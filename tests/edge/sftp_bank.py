@@ -47,8 +47,8 @@ class SftpBank:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def start(self, host_key: Path | None = None) -> None:
-        """Listen, on the port of before if there was one."""
+    async def start(self, host_key: Path | None = None, **more: Any) -> None:
+        """Listen, on the port of before if there was one; ``more`` is what asyncssh is told besides."""
         bank = self
 
         class Gate(asyncssh.SSHServer):
@@ -82,6 +82,7 @@ class SftpBank:
             server_factory=Gate,
             server_host_keys=[str(host_key or self._host_key)],
             sftp_factory=lambda channel: _Files(channel, bank),
+            **more,
         )
         self.port = self._server.get_port()
 
