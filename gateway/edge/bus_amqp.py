@@ -229,7 +229,8 @@ class AmqpBus:
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[AmqpDelivery, None]:
         """See the port. Goes on over lost connections; what was not settled on the old one comes again, redelivered.
 
-        A body above the cap is dead-lettered here with SIZE. Raises Missing (Unavailable) if there is no such queue.
+        A body above the cap comes too: whoever reads the queue refuses it, and tells its sender.
+        Raises Missing (Unavailable) if there is no such queue.
         Who may leave the loop by an error wraps it in ``contextlib.aclosing``, so that what it held is free at once.
         """
         backoff = Backoff(RETRY_FIRST_S, self.settings.retry_max_s)
@@ -247,13 +248,7 @@ class AmqpBus:
             try:
                 while raw := await inbox.get():
                     backoff.reset()
-                    size = len(raw.body)
-                    delivery = AmqpDelivery(self, raw, queue)
-                    if size > MESSAGE_BYTES_MAX and queue != DEAD:
-                        with contextlib.suppress(Unavailable):
-                            await delivery.reject(f"{Code.SIZE}: a body of {size} bytes")
-                    else:
-                        yield delivery
+                    yield AmqpDelivery(self, raw, queue)
             finally:
                 self._consuming.later(channel.close())  # gives back what nobody settled
             await pause(self._closed, backoff.next_s())

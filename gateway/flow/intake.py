@@ -86,7 +86,12 @@ class Intake:
 
     async def record(self, message: Message) -> Recorded:
         """The message is in the ledger, or was before. Raises Malformed, Refused, Conflict: the payer has been told where we know them."""
-        found = reading.envelope(message)
+        try:
+            found = reading.envelope(message)
+        except Malformed as error:
+            if error.code is Code.SIZE:
+                await self._too_large(message, error)
+            raise
         if found.source not in self._payers:
             raise Refused(f"no payer is called {found.source!r}", code=Code.AUTH, where="source")
         if found.id != message.message_id:
@@ -162,6 +167,18 @@ class Intake:
         if not lines:
             raise Refused(bad[0].what, code=Code(bad[0].code), where=bad[0].where)
         return await self._ledger.record_single(meta, value, lines[0], today)
+
+    async def _too_large(self, message: Message, error: Malformed) -> None:
+        """The payer is told, where the message says who that is; else people are. Its bytes go to the dead letters either way (A5)."""
+        claimed = reading.claimed(message)
+        if claimed is not None and claimed[0].source in self._payers:
+            found, subject = claimed
+            meta = Meta(found.source, found.id, sha256(message.body).digest())
+            await self._ledger.refuse_message(meta, found.type, subject, error.code, error.what)
+        else:
+            what = f"{error.what}; it does not tell which payer sent it"
+            await self._ledger.alert("warning", f"queue:{QUEUE}", error.code, what)
+        self._telling.ring()
 
     async def _tell(self, meta: Meta, found: Envelope, error: SheyinError) -> None:
         subject = reading.subject(bytes(found.data)) or found.subject or ""

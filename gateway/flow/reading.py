@@ -52,6 +52,19 @@ class _LooseChunk(msgspec.Struct, forbid_unknown_fields=True):
 _loose = msgspec.json.Decoder(_LooseChunk)
 
 
+class _Named(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _About(msgspec.Struct):
+    run_id: str = ""
+    instruction_id: str = ""
+    instruction: _Named = _Named()
+
+
+_about = msgspec.json.Decoder(_About)  # whatever else there is, is stepped over
+
+
 def envelope(message: Message) -> Envelope:
     """The envelope of a message.
 
@@ -237,6 +250,21 @@ def _told(raw: bytes) -> tuple[str, int]:
 def _digest(mark: bytes, encoded: bytes) -> bytes:
     """Of an instruction's content in its Run: our own encoding, so that the payer's spacing does not matter."""
     return blake2b(mark + encoded, digest_size=_DIGEST_BYTES).digest()
+
+
+def claimed(message: Message) -> tuple[Envelope, str] | None:
+    """Of a message that is too large to be read: its envelope, and the run or instruction that it is about; None where it does not tell.
+
+    Only names are taken from it, so that whoever sent it can be told.
+    """
+    try:
+        found: Envelope = _envelope.decode(message.body)
+        about = _about.decode(found.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if found.type not in contracts.INBOUND or found.id != message.message_id:
+        return None
+    return found, (about.run_id or about.instruction_id or about.instruction.id)[:80]
 
 
 def subject(raw: bytes) -> str:

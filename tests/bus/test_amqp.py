@@ -99,11 +99,12 @@ async def test_what_we_publish_outlives_the_broker(amqp: AmqpBus, amqp_url: str)
             assert raw.timestamp is not None
 
 
-async def test_a_body_above_the_cap_never_reaches_the_flow(amqp: AmqpBus, amqp_url: str) -> None:
-    """A5: what is too large is dead-lettered with SIZE, and what is behind it flows."""
+async def test_a_body_above_the_cap_is_dead_lettered_whole(amqp: AmqpBus, amqp_url: str) -> None:
+    """A5: a stranger's program can publish it; refused with SIZE it keeps its bytes, and what is behind it flows."""
     await foreign(amqp_url, DISBURSEMENT, "run.chunk", bytes(MESSAGE_BYTES_MAX + 1), message_id="huge")
     await amqp.publish(DISBURSEMENT, "run.chunk", message(1))
     async with contextlib.aclosing(amqp.consume(INTAKE, 5)) as deliveries:
+        await (await anext(deliveries)).reject("SIZE: too large")
         delivery = await anext(deliveries)
         assert delivery.message.message_id == "m-1"
         await delivery.ack()
