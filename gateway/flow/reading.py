@@ -82,6 +82,8 @@ def envelope(message: Message) -> Envelope:
     for name in message.headers:
         if name.lower() in _REFUSED_HEADERS:
             raise Refused(f"a message with {name.lower()} is not taken", code=Code.POLICY, where=name.lower())
+    if body.lstrip()[:1] not in (b"{", b""):  # FORMAT is what is no envelope at all, SCHEMA one with a wrong field
+        raise Malformed("not a JSON object", code=Code.FORMAT, where="envelope")
     found: Envelope = _decoded(_envelope, body, "envelope")
     data = bytes(found.data)
     at = body.find(data)

@@ -81,7 +81,9 @@ MESSAGES = [
     MessageCase("A3 truncated in the middle", body(lambda whole: whole[: len(whole) // 2]), Code.FORMAT, False),
     MessageCase("A3 two documents", body(lambda whole: whole + whole), Code.FORMAT, False),
     MessageCase("A3 something behind it", body(lambda whole: whole + b"\0"), Code.FORMAT, False),
-    MessageCase("A4 100,000 deep", instead(b"[" * 100_000), Code.SCHEMA, False),
+    MessageCase("A4 100,000 deep", instead(b"[" * 100_000), Code.FORMAT, False),
+    MessageCase("A4 a list", instead(b"[]"), Code.FORMAT, False),
+    MessageCase("A4 a text", instead(b'"{}"'), Code.FORMAT, False),
     MessageCase("A4 100,000 deep in an attribute", extra(b'"ext": ' + b"[" * 100_000), Code.FORMAT, False),
     MessageCase("A4 100,000 deep and whole", extra(b'"ext": ' + b"[" * 100_000 + b"]" * 100_000), Code.FORMAT, False),
     MessageCase(
