@@ -118,7 +118,7 @@ async def test_a_hand_over_in_the_middle_of_a_sending(house: House) -> None:
     with pytest.raises(asyncio.CancelledError):
         await step
     await first.hand_over()
-    wire.perform = real  # type: ignore[method-assign]
+    wire.perform = real  # type: ignore[method-assign]  # the wire works again
     await house.new_lane(ISO).step()
     assert house.documents() == [("in_doubt", 1)]
 
