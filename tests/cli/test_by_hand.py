@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.office import Office, header, open_office, order, total
 
+pytestmark = pytest.mark.timeout(300)  # a dozen commands, each a process, and two servings
+
 COUNT = 6
 CLOSED = 4  # number of the order whose account is closed
 
@@ -59,8 +61,6 @@ def test_a_document_goes_by_hand(office: Office) -> None:
     done = office.good("export", "approve", reference, "--to", "usb", who="li")
     assert len(done["files"]) == 2
     assert _states(office)["BANKB"] == "in_doubt"
-    again = office("export", "write", reference, "--to", "usb", "--json", who="li")
-    assert (again.code, again.json["error"]["code"]) == (2, "PATH")
     office.good("export", "write", reference, "--to", "usb2", who="li")
     for one in done["files"]:
         assert (office.folder / one).read_bytes() == (office.folder / "usb2" / Path(one).name).read_bytes()
@@ -119,7 +119,7 @@ def test_a_letter_corrects_what_the_bank_told(office: Office) -> None:
     assert raw.out == "%PDF the bank's own words"
     found = office.good("status", "R1")
     assert found["conserved"]
-    assert sum(line.get("paid", {"count": 0})["count"] for line in found["conservation"]) == COUNT
+    assert sum(line.get("failed", {"count": 0})["count"] for line in found["conservation"]) == 0
     assert office.good("check")["ok"]
 
 
