@@ -38,6 +38,7 @@ class Desk(NamedTuple):
     bank: Counterpart
     folder: Path  # of its state
     url: str
+    shared: str  # a folder beside the commands, where the format has one
 
     def books(self) -> dict[str, Any]:
         """Totals of its books."""
@@ -46,12 +47,12 @@ class Desk(NamedTuple):
 
 @asynccontextmanager
 async def desk(
-    adapter: str, folder: Path, accounts: dict[str, Any] | None = None, **settings: Any
+    adapter: str, folder: Path, accounts: dict[str, Any] | None = None, *, shared: str = "", **settings: Any
 ) -> AsyncIterator[Desk]:
-    """A bank that speaks the format; ``accounts``: who is not simply paid."""
+    """A bank that speaks the format; ``accounts``: who is not simply paid; ``shared``: a folder for files beside the commands."""
     scenario = folder / "scenario.json"
     scenario.write_bytes(msgspec.json.encode({"accounts": accounts or {}}))
-    wire = HttpWire()
+    wire = HttpWire(directory=shared)
     config = SandboxBank(
         code=OWN, adapter=adapter, customer="C440600001", wire=wire, keys=None, state=str(folder / "state"),
         debit_accounts=(DEBIT_ACCOUNT,), scenario=str(scenario), **settings,
@@ -59,7 +60,7 @@ async def desk(
     bank = Counterpart(config, None, now="2015-06-10T09:00:00")
     door = HttpDoor(wire, config.faults, bank, conversation(config, bank), asyncio.Event())
     try:
-        yield Desk(bank, folder / "state", str((await door.open())["url"]))
+        yield Desk(bank, folder / "state", str((await door.open())["url"]), shared)
     finally:
         await door.close()
         bank.close()
@@ -92,9 +93,9 @@ def talking(
     make_house: Callable[..., House], adapter: str, at: Desk, **options: str | int | bool
 ) -> tuple[House, Line]:
     """A house with one bank, over plain HTTP to that desk."""
+    wire_options = {"url": at.url, "plain": True} | ({"directory": at.shared} if at.shared else {})
     bank: Bank = bank_of(
-        OWN, adapter=adapter, wire=WireKind.HTTPS, pins=(), agreement=AGREEMENT, wire_options={"url": at.url, "plain": True},
-        format_options=options,
+        OWN, adapter=adapter, wire=WireKind.HTTPS, pins=(), agreement=AGREEMENT, wire_options=wire_options, format_options=options
     )  # fmt: skip
     house = make_house(bank)
     line = Line(bank, house.archive, Credentials(house.folder, {}))
