@@ -6,9 +6,10 @@ After published interface material, not certified by the bank; README.md says wh
 from __future__ import annotations
 
 from adapters.cmb_frontend.codes import CODES, judge
-from adapters.cmb_frontend.layout import CHARSET, LIMITS, Options, encodable, write_payment
+from adapters.cmb_frontend.layout import LIMITS, Options, write_payment
 from adapters.cmb_frontend.reading import read, sniff
 from adapters.cmb_frontend.route import ROUTES
+from adapters.standards.gbk_xml import CHARSET, encodable
 from gateway.core.adapter import Adapter, Capabilities, Trust
 from gateway.core.bank import DocKind
 

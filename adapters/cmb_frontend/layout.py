@@ -17,7 +17,6 @@ sinri/CMBFirmBankSDK @2f3d208c (MIT).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Annotated
@@ -25,13 +24,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gateway.codec.text import GBK, lacking, spoken, unencodable, width, xml_text
+from adapters.standards.gbk_xml import CHARSET, DECLARATION, element, fitted, use_of
+from gateway.codec.text import xml_text
 from gateway.core.adapter import format_options
 from gateway.core.bank import Bank, Limits, PayLine, PaymentHead, SealSlot
 from gateway.core.errors import Code, Halt, Refused
 from gateway.core.money import CNY, decimal
 
-CHARSET = GBK
 NAME_BYTES_MAX, ACCOUNT_CHARS_MAX, TEXT_BYTES_MAX = 62, 35, 42
 #: How many payments a message holds at most.
 PER_MESSAGE = 3_000
@@ -43,33 +42,11 @@ LIMITS = Limits(
     purpose_bytes_max=TEXT_BYTES_MAX,
     document_bytes_max=32 * 1024 * 1024,
 )
-DECLARATION = '<?xml version="1.0" encoding="GBK"?>'
 #: Where the bank's number of the batch goes, in every part but the first.
 SLOT = b"<REQNBR></REQNBR>"
 RENMINBI = "10"
 
-#: Appendix A.45, in part: what a payment is for. Wages (BYSA) go by another function, NTAGCSAL, which is left out.
-PURPOSES = {
-    "BYBC": "代发劳务收入",
-    "BYBI": "代发纳税退还",
-    "BYBK": "代发其他",
-    "BYTF": "代发报销款",
-    "BYWK": "代发加班费",
-    "BYXB": "代发住房公积金",
-    "BYXF": "代发差旅费",
-    "BYXG": "代发交通费",
-}
-#: NUSAGE, the use of the money as the fund's statement shows it.
-_USES = {
-    "pension": "养老金",
-    "unemployment": "失业保险金",
-    "work_injury": "工伤保险待遇",
-    "medical": "医疗保险待遇",
-    "maternity": "生育保险待遇",
-}
-_USE = "社会保险待遇"
 _CHUNK_LINES = 512
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,10 +110,10 @@ class _Batch:
         self._before = f"{DECLARATION}<CMBSDKPGK>{_info('NTAGCAPY', bank)}<NTBUSMODY><BUSMOD>{told.busmod}</BUSMOD></NTBUSMODY><NTAGCAGCX1>"
         self._totals = f"{SLOT.decode()}<TTLAMT>{decimal(head.minor)}</TTLAMT><TTLCNT>{head.count}</TTLCNT><TTLNUM>{parts}</TTLNUM>"
         self._after = (
-            f"{_optional('CNVNBR', told.cnvnbr)}<CCYNBR>{RENMINBI}</CCYNBR><BBKNBR>{told.bbknbr}</BBKNBR>"
-            f"<ACCNBR>{_text(head.debit_account, ACCOUNT_CHARS_MAX, 'debit account', head.reference)}</ACCNBR>"
-            f"<CCYMKT>0</CCYMKT><TRSTYP>{told.trstyp}</TRSTYP><NUSAGE>{_USES.get(head.benefit, _USE)}</NUSAGE>"
-            f"<YURREF>{head.reference}</YURREF>{_optional('GRTFLG', told.grtflg)}</NTAGCAGCX1>"
+            f"{element('CNVNBR', told.cnvnbr)}<CCYNBR>{RENMINBI}</CCYNBR><BBKNBR>{told.bbknbr}</BBKNBR>"
+            f"<ACCNBR>{fitted(head.debit_account, ACCOUNT_CHARS_MAX, 'debit account', head.reference)}</ACCNBR>"
+            f"<CCYMKT>0</CCYMKT><TRSTYP>{told.trstyp}</TRSTYP><NUSAGE>{use_of(head.benefit)}</NUSAGE>"
+            f"<YURREF>{head.reference}</YURREF>{element('GRTFLG', told.grtflg)}</NTAGCAGCX1>"
         )
 
     def part(self, details: list[str], minor: int, *, first: bool, last: bool) -> Iterator[bytes]:
@@ -151,52 +128,18 @@ class _Batch:
 
 
 def _detail(line: PayLine) -> str:
-    number, key, name, account, amount, _, _, purpose, _ = line
+    number, key, name, account, amount = line[:5]
     if amount <= 0:
         raise Refused(f"an amount of {amount} fen", code=Code.RANGE, where=f"line {number}")
     if not name or not account:
         raise Refused("has no name or no account", code=Code.NAME, where=f"line {number}")
-    note = f"<TRSDSP>{_text(purpose, TEXT_BYTES_MAX, 'purpose', number)}</TRSDSP>" if purpose else ""
+    note = f"<TRSDSP>{fitted(line.purpose, TEXT_BYTES_MAX, 'purpose', number)}</TRSDSP>" if line.purpose else ""
     return (
-        f"<NTAGCDTLY1><TRXSEQ>{number:08d}</TRXSEQ><ACCNBR>{_text(account, ACCOUNT_CHARS_MAX, 'account', number)}</ACCNBR>"
-        f"<ACCNAM>{_text(name, NAME_BYTES_MAX, 'name', number)}</ACCNAM>"
+        f"<NTAGCDTLY1><TRXSEQ>{number:08d}</TRXSEQ><ACCNBR>{fitted(account, ACCOUNT_CHARS_MAX, 'account', number)}</ACCNBR>"
+        f"<ACCNAM>{fitted(name, NAME_BYTES_MAX, 'name', number)}</ACCNAM>"
         f"<TRSAMT>{amount // 100}.{amount % 100:02d}</TRSAMT>{note}<BNKFLG>Y</BNKFLG>"
         f"<CPRACT>{key}</CPRACT><CPRREF>{key}</CPRREF></NTAGCDTLY1>"
     )
-
-
-def encodable(text: str) -> str:
-    """The first character that GBK lacks or that no value of a message may hold (controls), or ""."""
-    first = unencodable(text, CHARSET)
-    control = _CONTROL.search(text.partition(first)[0] if first else text)
-    return control[0] if control else first
-
-
-def _text(text: str, most: int, field: str, line: int | str) -> str:
-    """The value as XML; ``most`` counts bytes of GBK. Raises Refused CHARSET, SIZE."""
-    try:
-        size = len(text.encode(CHARSET))
-    except UnicodeEncodeError:
-        size = 0
-    if 0 < size <= most:
-        return text if text.isalnum() else _escaped(text, most, field, line)
-    raise _unfit(text, most, field, line)
-
-
-def _escaped(text: str, most: int, field: str, line: int | str) -> str:
-    if _CONTROL.search(text):
-        raise _unfit(text, most, field, line)
-    return xml_text(text)
-
-
-def _unfit(text: str, most: int, field: str, line: int | str) -> Refused:
-    """Why a value cannot be written; the sentence does not repeat it."""
-    where = f"{field} in line {line}"
-    if control := _CONTROL.search(text):
-        return Refused(f"holds {spoken(control[0])}", code=Code.CHARSET, where=where)
-    if first := unencodable(text, CHARSET):
-        return Refused(lacking(first, CHARSET).what, code=Code.CHARSET, where=where)
-    return Refused(f"has {width(text, CHARSET)} bytes, at most {most}", code=Code.SIZE, where=where)
 
 
 # ---------------------------------------------------------------------------------------------------------------- questions
@@ -213,7 +156,7 @@ def ask_batch(bank: Bank, reference: str, begin: date, end: date) -> bytes:
 
 def ask_details(bank: Bank, number: str, place: tuple[str, str, str] = ("", "", "")) -> bytes:
     """NTAGDINF: the payments of a batch, from ``place`` on: (BTHNBR, TRXSEQ, HISTAG) of the page before."""
-    more = "".join(_optional(tag, text) for tag, text in zip(("BTHNBR", "TRXSEQ", "HISTAG"), place, strict=True))
+    more = "".join(element(tag, text) for tag, text in zip(("BTHNBR", "TRXSEQ", "HISTAG"), place, strict=True))
     return _message("NTAGDINF", bank, f"<NTAGDINFY1><REQNBR>{xml_text(number)}</REQNBR>{more}</NTAGDINFY1>")
 
 
@@ -233,7 +176,3 @@ def _message(function: str, bank: Bank, body: str) -> bytes:
 
 def _info(function: str, bank: Bank) -> str:
     return f"<INFO><FUNNAM>{function}</FUNNAM><DATTYP>2</DATTYP><LGNNAM>{xml_text(bank.customer)}</LGNNAM></INFO>"
-
-
-def _optional(tag: str, text: str) -> str:
-    return f"<{tag}>{xml_text(text)}</{tag}>" if text else ""
