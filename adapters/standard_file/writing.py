@@ -62,7 +62,7 @@ def _payments(head: PaymentHead, lines: Iterable[PayLine]) -> Iterator[str]:
         if line.line != number:
             raise Halt(f"line {line.line} of {head.reference} stands at {number}")
         minor += line.amount
-        yield pack(line, number)
+        yield pack(line[:9], number)
     if (number, minor) != (head.count, head.minor):
         raise Halt(f"{head.reference} has {number} lines and {minor} fen, its head says {head.count} and {head.minor}")
 

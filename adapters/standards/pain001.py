@@ -69,7 +69,7 @@ def write(head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> Iterator[b
     count = minor = 0
     chunk: list[str] = []
     for line in lines:
-        _, key, name, account, amount, id_type, id_number, purpose, pair = line
+        _, key, name, account, amount, id_type, id_number, purpose, pair, _ = line
         if not (0 < len(name) <= TEXT_CHARS_MAX and 0 < len(account) <= ACCOUNT_CHARS_MAX and amount > 0):
             raise _unfit(line)
         if len(purpose) > TEXT_CHARS_MAX or len(id_number) > IDENTIFIER_CHARS_MAX or len(pair) > IDENTIFIER_CHARS_MAX:

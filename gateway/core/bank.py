@@ -142,6 +142,7 @@ class PayLine(NamedTuple):
     id_number: str = ""
     purpose: str = ""
     pair: str = ""  # number of the NamePair used, where the format has room
+    payment: int = 0  # the Instruction's key, the same for every try of it; 0 where nobody asks twice
 
 
 class PaymentHead(msgspec.Struct, frozen=True, kw_only=True):

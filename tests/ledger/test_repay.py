@@ -228,6 +228,19 @@ async def test_a_corrected_account_travels(story: Story) -> None:
     assert (line.name, line.account) == ("王小明", "6228489999")
 
 
+async def test_a_second_try_is_known_as_the_same_payment(story: Story) -> None:
+    """A bank whose own duplicate key is the payment's reference sees it unchanged; the try's key is another."""
+    first = await story.paying("R1", pay("A"), pay("B"))
+    tries = {line.payment: line.key for line in await story.ledger.pay_lines(first.key, 0, 10)}
+    assert len(tries) == 2
+    await story.answer(first, Word("A", FAILED), Word("B", PAID))
+    await story.told()
+    await story.repay("A")
+    (line,) = await story.ledger.pay_lines((await dispatch_again(story)).key, 0, 10)
+    assert line.payment in tries
+    assert line.key not in tries.values()
+
+
 async def test_a_second_payment_at_another_bank(story: Story) -> None:
     """The money moves from one bank's line of the conservation to the other's, and back with a third try; both views add up throughout."""
     await failed(story, amount=300_00)

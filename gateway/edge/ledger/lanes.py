@@ -323,17 +323,17 @@ def document_by_reference(tx: Tx, bank: str, reference: str) -> OutDocument | No
 def pay_lines(tx: Tx, document_key: int, after_line: int, most: int) -> list[PayLine]:
     """A page of a Document's lines, unsealed; a correction's name or account takes the ordered one's place."""
     rows = tx.rows(
-        "SELECT a.line, a.key, i.name, i.sealed, a.amount, i.purpose, c.name AS new_name, c.sealed AS new_account "
+        "SELECT a.line, a.key, i.key AS payment, i.name, i.sealed, a.amount, i.purpose, c.name AS new_name, c.sealed AS new_account "
         "FROM attempt AS a JOIN instruction AS i ON i.key = a.instruction_key LEFT JOIN correction AS c ON c.attempt_key = a.key "
         "WHERE a.document_key = :key AND a.line > :after ORDER BY a.line LIMIT :most",
         key=document_key, after=after_line, most=most,
     )  # fmt: skip
-    atrest, unseal = tx.atrest, private.unseal
-    lines = []
-    for line, key, name, sealed, amount, purpose, new_name, new_account in rows:
-        hidden = unseal(atrest, sealed)
+    lines, atrest = [], tx.atrest
+    for line, key, payment, name, sealed, amount, purpose, new_name, new_account in rows:
+        hidden = private.unseal(atrest, sealed)
         account = private.unseal_account(atrest, new_account) if new_account is not None else hidden.account
-        lines.append(PayLine(line, key, new_name or name, account, amount, hidden.id_type, hidden.id_number, purpose))
+        person = (new_name or name, account, amount, hidden.id_type, hidden.id_number, purpose)
+        lines.append(PayLine(line, key, *person, payment=payment))
     return lines
 
 
