@@ -56,7 +56,7 @@ COMMANDS = (
     Command("show", "gateway.cli.show:show", LOOK, "One payment's whole life."),
     Command("check", "gateway.cli.check:check", LOOK, "Does everything add up? Also a health check."),
     Command("audit", "gateway.cli.check:audit", LOOK, "The chain of acts."),
-    Command("banks", "gateway.cli.banks:banks", LOOK, "Every installed format, and the configured banks."),
+    Command("banks", "gateway.cli.banks:app", LOOK, "Every installed format, and the configured banks."),
     Command("keys", "gateway.cli.keys:keys", LOOK, "Keys and pinned certificates, and when they end."),
     Command(
         "topology", "gateway.cli.topology:topology", OPERATE, "Exchanges and queues: print, check or declare them."

@@ -1,10 +1,11 @@
-"""``sheyin banks``: every installed format, without any configuration, and the configured banks."""
+"""``sheyin banks``: every installed format, without any configuration, and the configured banks; a new format; a replay of what was sent."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+from cyclopts import App
 
 import adapters
 from gateway.cli import config as configuration
@@ -12,7 +13,12 @@ from gateway.cli.output import AsJson, ConfigPath, Exit, Output
 from gateway.core.adapter import Adapter
 from gateway.core.bank import Bank
 
+app = App(name="banks", help="Every installed format, and the configured banks.")
+app.command("gateway.cli.banks_new:new", help="Write the skeleton of a new format into a checkout of the source.")
+app.command("gateway.cli.replay:replay", help="Write every payment document of an installation again and compare.")
 
+
+@app.default
 def banks(*, config: ConfigPath = None, as_json: AsJson = False) -> Exit:
     """List every installed format, and the configured banks if there is a configuration.
 

@@ -1,7 +1,8 @@
 """Sealing: from a Document's membership in the ledger to signed bytes in the archive.
 
 The writer streams into a spool that hashes as it grows. An enveloped signature's place is left free and filled at the end; a detached one stands
-beside. The digest is signed through the Crypto port, which checks its own signature before it gives it back.
+beside; what is signed around is spooled once more.
+The digest is signed through the Crypto port, which checks its own signature before it gives it back.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from gateway.codec import cms, xmldsig
-from gateway.core.bank import Detached, DocKind, Enveloped, Inquiry, PayLine, PaymentHead, SealSlot
+from gateway.codec import xmldsig
+from gateway.core.bank import Attached, Detached, DocKind, Enveloped, Inquiry, PayLine, PaymentHead, SealSlot
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Halt, Refused
 from gateway.core.ledger import Ledger, OutDocument
 from gateway.core.partner import Partner
 from gateway.core.points import Points
 from gateway.core.ports import Archive, Clock, Crypto, Spool, Work
+from gateway.flow import seals
 
-ALGORITHM = "rsa-sha256"
+ALGORITHM = seals.RSA
 _PAGE = 5_000
 
 
@@ -111,6 +113,32 @@ class Sealer:
                 found.append((line.line, str(error.code), error.what))
         return found
 
+    async def replay(self, document: OutDocument, partner: Partner) -> int:
+        """Write a sealed payment Document once more, with the code of today: the offset of the first byte that differs from what the archive
+        holds, or -1. A signature's place is passed over: only the key may change what stands there.
+
+        Raises Halt where the ledger's lines do not add up or the archive lacks it, Refused for a line that the format does not carry any more.
+        """
+        lines = await self._lines(document)
+        return await self._work.run(self._replay, document, partner, lines)
+
+    def _replay(self, document: OutDocument, partner: Partner, lines: list[PayLine]) -> int:
+        with self._archive.open(document.digest) as payload:
+            offset = 0
+            parts = partner.adapter.payment(self._head(document), lines, partner.bank)
+            for part in parts:
+                if isinstance(part, SealSlot):
+                    written = b"".join(later for later in parts if not isinstance(later, SealSlot))
+                    offset = max(offset, document.size - len(written))
+                    payload.seek(offset)
+                else:
+                    written = part
+                held = payload.read(len(written))
+                if held != written:
+                    return offset + _common(held, written)
+                offset += len(written)
+        return -1 if offset == document.size else offset
+
     def _spool_payment(self, document: OutDocument, partner: Partner, lines: list[PayLine], hole: int) -> _Spooled:
         return self._spool(partner, partner.adapter.payment(self._head(document), lines, partner.bank), hole)
 
@@ -156,24 +184,27 @@ class Sealer:
         return _Spooled(spool, offset)
 
     async def _sign(self, spooled: _Spooled, document: OutDocument, partner: Partner) -> Sealed:
-        spool, shape, key = spooled.spool, partner.adapter.seal, partner.bank.sign_key
-        seal: bytes | None = None
-        seal_name = ""
+        spool, shape, key = spooled.spool, partner.adapter.seal if partner.bank.sealed else None, partner.bank.sign_key
         try:
-            if partner.bank.sealed and isinstance(shape, Enveloped):
+            if isinstance(shape, Enveloped):
                 shown = xmldsig.signed_info(spool.running_digest())
                 value = await self._crypto.sign(key, ALGORITHM, shown)
                 spool.fill(spooled.hole, xmldsig.signature(shown, value, self._crypto.certificate(key)))
-            elif partner.bank.sealed and isinstance(shape, Detached):
-                attributes = cms.signed_attributes(spool.running_digest(), self._clock.now().replace(microsecond=0))
-                value = await self._crypto.sign(key, ALGORITHM, attributes)
-                seal = cms.signed_data(attributes, value, self._crypto.certificate(key))
-                seal_name = document.name + shape.suffix
             digest = await self._work.run(spool.keep)
         except BaseException:
             spool.drop()
             raise
-        return Sealed(digest, spool.size, seal, seal_name)
+        if isinstance(shape, Detached):
+            with self._archive.open(digest) as payload:
+                hashed, now = bytes.fromhex(digest), self._clock.now()
+                seal = await seals.beside(self._crypto, key, shape, payload, hashed, now)
+            return Sealed(digest, spool.size, seal, document.name + shape.suffix)
+        if isinstance(shape, Attached):
+            with self._archive.open(digest) as payload:
+                sealed = await seals.around(self._crypto, key, shape, payload, self._clock.now())
+            outer = await self._work.run(self._spool, partner, iter((sealed,)), 0)
+            return Sealed(await self._work.run(outer.spool.keep), outer.spool.size, None, "")
+        return Sealed(digest, spool.size, None, "")
 
     async def _hole_bytes(self, partner: Partner) -> int:
         """Exact size of an enveloped signature with this Bank's key; 0 where none is made."""
@@ -183,6 +214,13 @@ class Sealer:
         if key not in self._key_bytes:  # the port gives no key away, not even its length: a trial signature tells it
             self._key_bytes[key] = len(await self._crypto.sign(key, ALGORITHM, b""))
         return xmldsig.signature_size(self._crypto.certificate(key), self._key_bytes[key])
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes they begin with alike."""
+    return next(
+        (n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
 
 
 def _local(ms: int) -> datetime:
