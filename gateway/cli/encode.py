@@ -15,9 +15,9 @@ import msgspec
 from cyclopts import Parameter
 
 import adapters
-from gateway.cli import config as configuration
-from gateway.cli import encode_lines
-from gateway.cli.encode_lines import Defaults, Group, Key, Partner, Read
+from gateway.cli import encode_checks, encode_lines
+from gateway.cli.encode_lines import Defaults, Group, Key, Read
+from gateway.cli.encode_setting import NO_ACCOUNT, Setting
 from gateway.cli.output import AsJson, ConfigPath, Exit, Output, complain, error_document, several
 from gateway.cli.plain_files import Folder
 from gateway.core import batching
@@ -27,17 +27,7 @@ from gateway.core.calendar import CHINA_TIME
 from gateway.core.contracts import BenefitLine
 from gateway.core.errors import Code, Refused
 from gateway.core.money import spoken
-from gateway.core.ports import Crypto
-from gateway.edge.clock import SystemClock
-from gateway.edge.credentials import Credentials
-from gateway.edge.crypto import ConfiguredCrypto, KeyFile, KeyFiles
-from gateway.edge.work import InlineWork
 
-#: What stands in for what nobody told, so that a trial needs no configuration.
-NO_ACCOUNT = "0000000000000000"
-NO_CUSTOMER = "BUREAU"
-NO_BUREAU = "社会保险基金管理局"
-GIVEN_KEY = "given"
 _SHOWN_MAX = 20
 _PROGRESS_BYTES_MIN = 1024 * 1024
 
@@ -70,6 +60,8 @@ def encode(
     key: Path | None = None,
     cert: Path | None = None,
     password: str = "",
+    option: tuple[str, ...] = (),
+    checks: bool = False,
     overwrite: bool = False,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -110,14 +102,22 @@ def encode(
         Its certificate; not needed with PKCS#12.
     password
         Name of the credential with the key file's password.
+    option
+        What the format asks of its bank, as NAME=VALUE, where no bank is configured; may be given several times.
+    checks
+        The lines are name checks: ref, bank, name, account, id_type, id_number.
     overwrite
         Replace files of the same name.
     """
     output = Output(as_json)
     adapter = _adapter(format)
-    setting = _Setting(adapter, config, customer, bureau, fund, debit_account)
+    setting = Setting(adapter, config, customer, bureau, fund, debit_account, option)
     today = dt.datetime.now(CHINA_TIME).replace(microsecond=0)
     defaults = Defaults(line, fund or str(line), debit_account or NO_ACCOUNT, pay_date or today.date())
+    if checks:
+        return _encode_checks(output, file, out, setting, (key, cert, password), today, sequence, overwrite=overwrite)
+    if not adapter.pays:
+        raise Refused(f"{adapter.code} carries no payments: --checks writes name checks", where="--format")
     with _open(file) as source:
         total = source.seek(0, io.SEEK_END)
         source.seek(0)
@@ -135,82 +135,45 @@ def encode(
     return Exit.OK
 
 
-class _Setting:
-    """What the options and the configuration say about banks and keys."""
-
-    def __init__(
-        self, adapter: Adapter, config: Path | None, customer: str, bureau: str, fund: str, debit_account: str
-    ) -> None:
-        path = configuration.find(config)
-        self.config = configuration.load(path, files=False) if path is not None else None
-        self.adapter = adapter
-        self.bureau = bureau or (self.config.gateway.bureau if self.config else NO_BUREAU)
-        self._customer = customer or NO_CUSTOMER
-        self._debit_account = debit_account
-        self._partners: dict[str, Partner] = {}
-        self._given = False  # a key was named on the command line
-
-    def partner(self, code: str) -> Partner:
-        """The configured bank of that code, if it speaks this format; else one made up of the format's defaults."""
-        found = self._partners.get(code)
-        if found is None:
-            configured = [b for b in self.config.banks if b.code == code] if self.config else []
-            speaks = configured and configured[0].adapter == self.adapter.code
-            bank = configured[0] if speaks else self._made_up(code)
-            found = self._partners[code] = Partner(bank, self.adapter)
-        return found
-
-    def notes(self) -> list[str]:
-        """Banks that are configured with another format: what stands in for what they have agreed."""
-        others = {bank.code: bank.adapter for bank in self.config.banks} if self.config else {}
-        return [
-            f"{code} is configured with {others[code]}, not {self.adapter.code}: {partner.bank.customer} stands for our customer number, "
-            "and the format's own limits for the bank's"
-            for code, partner in sorted(self._partners.items())
-            if others.get(code, self.adapter.code) != self.adapter.code
-        ]
-
-    def _made_up(self, code: str) -> Bank:
-        return Bank(
-            code=code,
-            name=code,
-            adapter=self.adapter.code,
-            wire=next(iter(self.adapter.routes)),
-            customer=self._customer,
-        )
-
-    def debit_account(self, key: Key) -> str:
-        """The account that the lines or --debit-account name, else the configured bank's for the fund."""
-        if key.debit_account != NO_ACCOUNT:
-            return key.debit_account
-        return self.partner(key.bank).bank.debit_accounts.get(key.fund, NO_ACCOUNT)
-
-    def crypto(self, key: Path | None, cert: Path | None, password: str) -> Crypto | None:
-        """What seals; None where nobody names a key for every bank. Raises Refused for a key that does not open."""
-        clock, work = SystemClock(), InlineWork()
-        if self.adapter.seal is None:
-            return None
-        if key is not None:
-            file = KeyFile(
-                use="sign",
-                file=str(key.absolute()),
-                certificate=str(cert.absolute()) if cert else "",
-                password=password,
+def _encode_checks(
+    output: Output,
+    file: Path,
+    out: Path,
+    setting: Setting,
+    keys: tuple[Path | None, Path | None, str],
+    made: dt.datetime,
+    sequence: int,
+    *,
+    overwrite: bool,
+) -> Exit:
+    """The other kind of lines: questions about names."""
+    with _open(file) as source:
+        asked, found = encode_checks.read(source, setting.partner)
+    if found.bad_total or not found.count:
+        return _refuse(output, found)
+    crypto = setting.crypto(*keys)
+    with Folder(out, crypto, overwrite=overwrite) as folder:
+        documents = asyncio.run(
+            encode_checks.write(
+                asked,
+                folder,
+                setting.partner,
+                made,
+                sequence,
+                sign_key=lambda code: setting.sign_key(setting.partner(code).bank),
+                sealed=crypto is not None,
             )
-            credentials = self.config.credentials if self.config else Credentials()
-            self._given = True
-            return ConfiguredCrypto(KeyFiles(keys={GIVEN_KEY: file}), credentials, clock, work, folder=Path())
-        if self.config is None:
-            return None
-        names = {partner.bank.sign_key for partner in self._partners.values()}
-        if not names <= set(self.config.keys.keys):
-            return None
-        files = KeyFiles(keys={name: self.config.keys.keys[name] for name in names})
-        return ConfiguredCrypto(files, self.config.credentials, clock, work, folder=self.config.folder)
-
-    def sign_key(self, bank: Bank) -> str:
-        """The name of the key that seals what this bank gets."""
-        return GIVEN_KEY if self._given else bank.sign_key
+        )
+    if output.as_json:
+        output.json({"format": setting.adapter.code, "out": str(out), "documents": documents})
+        return Exit.OK
+    shown = (
+        (one["name"], one["bank"], f"{one['count']:,}", f"{one['size']:,}", one["digest"], one["seal"] or "none")
+        for one in documents
+    )
+    columns = ("document", "bank", ("questions", "right"), ("bytes", "right"), "sha-256", "seal")
+    output.table(f"Written to {out}", columns, shown)
+    return Exit.OK
 
 
 def _adapter(code: str) -> Adapter:
@@ -234,7 +197,7 @@ def _open(file: Path) -> BinaryIO:
         raise Refused(f"cannot be read: {error.strerror}", code=Code.PATH, where=str(file)) from None
 
 
-def _plans(found: Read, setting: _Setting, sequence: int) -> list[_Plan]:
+def _plans(found: Read, setting: Setting, sequence: int) -> list[_Plan]:
     """Documents in the order of banks and groups. Raises Refused RANGE where a cap lets them not all through."""
     plans: list[_Plan] = []
     for code in dict.fromkeys(key.bank for key in found.groups):
@@ -261,7 +224,7 @@ async def _write_all(
     source: BinaryIO,
     folder: Folder,
     plans: list[_Plan],
-    setting: _Setting,
+    setting: Setting,
     made: dt.datetime,
     sequence: int,
     first_key: int,
@@ -308,7 +271,7 @@ async def _write_all(
     return documents
 
 
-def _head(plan: _Plan, bank: Bank, setting: _Setting, made: dt.datetime, number: int) -> PaymentHead:
+def _head(plan: _Plan, bank: Bank, setting: Setting, made: dt.datetime, number: int) -> PaymentHead:
     return PaymentHead(
         reference=batching.reference(bank.code, made.date(), number),
         batch=batching.reference(bank.code, made.date(), plan.batch, mark="B"),
@@ -330,7 +293,7 @@ def _head(plan: _Plan, bank: Bank, setting: _Setting, made: dt.datetime, number:
 def _refuse(output: Output, found: Read) -> Exit:
     """Tell every bad line; nothing was written."""
     if not found.bad_total:
-        raise Refused("there is no instruction in it", code=Code.FORMAT)
+        raise Refused("there is no line in it", code=Code.FORMAT)
     first = found.bad[0]
     if output.as_json:
         errors = [{"id": e.instruction_id, "code": e.code, "where": e.where, "what": e.what} for e in found.bad]

@@ -13,14 +13,22 @@ import pytest
 from lxml import etree
 
 import adapters
-from gateway.core.bank import Row
+from gateway.core.bank import Detached, Enveloped, Row
 from gateway.core.ids import check_character
+from tests.adapters.suite import ADAPTERS, options_of
 from tests.cli.conftest import Ran, Run
 from tests.sandbox import bureau
 from tests.servers import ROOT
 
 FORMATS = sorted(code for code, adapter in adapters.discover().items() if adapter.pays)
+#: Those whose seal stands inside the document or beside it; the others' is made in the conversation, or there is none.
+SEALED = [code for code in FORMATS if isinstance(ADAPTERS[code].seal, Enveloped | Detached)]
 PERSON = {"name": "张三", "id_number": "11010519491231002X"}
+
+
+def told_options(code: str) -> list[str]:
+    """What the format cannot do without, as words of the command line."""
+    return [word for name, value in options_of(ADAPTERS[code]).items() for word in ("--option", f"{name}={value}")]
 
 
 def line(number: int, **changed: Any) -> dict[str, Any]:
@@ -55,7 +63,7 @@ def read(folder: Path, document: dict[str, Any], code: str) -> list[Row]:
 @pytest.mark.parametrize("code", FORMATS)
 def test_every_line_stands_in_one_document_with_its_line_number_as_reference(code: str, run: Run) -> None:
     """Count, total and digest are told for each document and agree with its bytes."""
-    done = encoded(run, lines(*(line(number) for number in range(1, 31))), "--format", code)
+    done = encoded(run, lines(*(line(number) for number in range(1, 31))), "--format", code, *told_options(code))
     assert done.code == 0, done.out
     (document,) = done.json["documents"]
     payload = (run.folder / "out" / document["name"]).read_bytes()
@@ -66,7 +74,8 @@ def test_every_line_stands_in_one_document_with_its_line_number_as_reference(cod
         (str(number), number) for number in range(1, 31)
     ]
     assert not done.json["sealed"]
-    assert any("not sealed: no key is configured" in warning for warning in done.json["warnings"])
+    why = "no key is configured" if ADAPTERS[code].seal is not None else "the format has no seal"
+    assert any(f"not sealed: {why}" in warning for warning in done.json["warnings"])
     assert [path.name for path in (run.folder / "out").iterdir()] == [document["name"]]
 
 
@@ -80,7 +89,8 @@ def test_caps_split_and_groups_never_mix(code: str, run: Run) -> None:
         code = "BANKA"
         name = "Bank Jia"
         adapter = "{code}"
-        wire = "folder"
+        wire = "{next(iter(ADAPTERS[code].routes))}"
+        format_options = {{ {", ".join(f"{name} = {json.dumps(value)}" for name, value in options_of(ADAPTERS[code]).items())} }}
         customer = "FS0001"
         sealed = false
         debit_accounts = {{ pension = "9900000000000018", medical = "9900000000000026" }}
@@ -120,6 +130,60 @@ def test_caps_split_and_groups_never_mix(code: str, run: Run) -> None:
     )
 
 
+def check(number: int, **changed: Any) -> dict[str, Any]:
+    """One question about a name."""
+    return {"ref": f"{number}", "bank": "CARDS", "name": "张三", "account": "9900010000000000017", "id_type": "resident"} | {
+        "id_number": "11010519491231002X", **changed,
+    }  # fmt: skip
+
+
+def test_name_checks_of_a_format_without_payments(run: Run) -> None:
+    """Questions instead of instructions; refused where the format carries the other kind alone."""
+    content = lines(*(check(number) for number in range(1, 4)), check(4, bank="OTHER"))
+    asked = ("--format", "card_files", "--option", "account=reserve")
+    assert "--checks writes name checks" in encoded(run, content, *asked).out
+    done = encoded(run, content, *asked, "--checks")
+    assert done.code == 0, done.out
+    assert [(one["bank"], one["count"]) for one in done.json["documents"]] == [("CARDS", 3), ("OTHER", 1)]
+    rows = read(run.folder / "out", done.json["documents"][0], "card_files")
+    assert [(row.ref, row.name, row.account) for row in rows] == [
+        (f"{number}", "张三", "9900010000000000017") for number in range(1, 4)
+    ]
+    table = run.here("encode", "lines.jsonl", *asked, "--checks", "--out", "again")
+    assert table.code == 0
+    assert "SH_CARDS" in table.out
+    refused = encoded(run, content, "--format", "standard_file", "--checks", out="third")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "POLICY")
+    assert not list((run.folder / "third").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "where"),
+    [
+        ({"name": "张\u200b三"}, "NAME", "line 2: name"),
+        ({"name": "张㛃"}, "CHARSET", "line 2: name"),
+        ({"ref": "1"}, "DUP", "line 2: ref"),
+        ({"ref": ""}, "DUP", "line 2: ref"),
+        ({"amount": 1}, "SCHEMA", "line 2"),
+        ({"id_type": "licence"}, "SCHEMA", "line 2"),
+    ],
+)
+def test_a_bad_question_and_nothing_is_written(run: Run, changed: dict[str, Any], code: str, where: str) -> None:
+    """Told by its code and place."""
+    content = lines(check(1), check(2, **changed))
+    done = encoded(run, content, "--format", "card_files", "--option", "account=reserve", "--checks")
+    assert done.code == 2
+    assert [(error["code"], error["where"]) for error in done.json["errors"]] == [(code, where)]
+    assert not (run.folder / "out").exists()
+
+
+@pytest.mark.parametrize("word", ["account=both", "account", "nothing=1"])
+def test_an_option_that_the_format_does_not_know(run: Run, word: str) -> None:
+    """Refused before anything is read."""
+    done = encoded(run, lines(check(1)), "--format", "card_files", "--checks", "--option", word)
+    assert (done.code, done.json["error"]["where"]) == (2, "--option")
+
+
 def test_the_formats_own_cap_of_rows(run: Run) -> None:
     """Ten thousand payments in a document whose seal is inside, one more in the next."""
     content = lines(*(line(number, id=str(number), amount=1) for number in range(1, 10_002)))
@@ -143,7 +207,7 @@ def test_sealed_with_the_configurations_key(
 ) -> None:
     """Programs that somebody else wrote verify what is written: xmlsec1 the one inside, openssl the one beside."""
     config, keys = installation / "sheyin.toml", installation / "certs" / "dev"
-    for code in FORMATS:
+    for code in SEALED:
         done = encoded(run, lines(line(1), line(2)), "--format", code, "--config", config, out=code)
         assert done.code == 0, done.out
         assert done.json["sealed"]
@@ -163,7 +227,7 @@ def test_sealed_with_a_key_of_the_command_line(run: Run) -> None:
     signer = bureau.pair(run.folder, "mine")
     signer.key_path.chmod(0o600)
     words = ("--key", signer.key_path, "--cert", signer.cert_path)
-    for code in FORMATS:
+    for code in SEALED:
         done = encoded(run, lines(line(1)), "--format", code, *words, out=code)
         assert done.code == 0, done.out
         name = done.json["documents"][0]["name"]

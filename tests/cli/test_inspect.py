@@ -16,6 +16,7 @@ from gateway.codec import xmldsig
 from gateway.core.verdicts import Outcome
 from gateway.edge.crypto import pki
 from tests.adapters.iso20022_documents import block, camt_054, detail, entry, pain_002, transaction
+from tests.adapters.replies.pingan import reply as packet
 from tests.adapters.standard_file_examples import EXAMPLES
 from tests.cli.conftest import SAMPLES, Run
 from tests.sandbox import bureau
@@ -138,6 +139,39 @@ def test_the_agreement_of_a_configured_bank_decides_what_credited_means(run: Run
     assert run.inspect(document, "--bank", "BANKA", "--json").json["rows"][0]["outcome"] == "paid"
     assert run.inspect(document, "--bank", "BANKB", "--json").json["rows"][0]["outcome"] == "pending"
     assert "no bank is called 'BANKX'" in run.inspect(document, "--bank", "BANKX").err
+
+
+GOLDEN = ROOT / "tests" / "adapters" / "golden"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "kind", "rows"),
+    [
+        ("card_files/request.SH", "card_files", "name_check", [("901", "none", ""), ("902", "none", ""), ("903", "none", "")]),
+        ("card_files/result.RH", "card_files", "name_check", [("901", "none", ""), ("902", "none", "NO_REASON"), ("903", "none", "UNKNOWN_CODE")]),
+        ("pingan/batch.txt", "pingan", "payment", None),
+        ("pingan/returned.txt", "pingan", "result", [
+            ("1433899200000001", "paid", "PAID"), ("1433899200000002", "unknown", "TIMEOUT"),
+            ("1433899200000003", "failed", "NAME_MISMATCH"), ("1433899200000004", "unknown", "UNKNOWN_CODE")]),
+    ],
+)  # fmt: skip
+def test_banks_own_formats_are_recognised_and_explained(
+    run: Run, path: str, code: str, kind: str, rows: list[tuple[str, str, str]] | None
+) -> None:
+    """By their first bytes alone, ours and the bank's; as a table too."""
+    done = run.here("inspect", GOLDEN / path, "--json")
+    assert done.code == 0, done.out
+    assert (done.json["format"], done.json["kind"]) == (code, kind)
+    if rows is not None:
+        assert [(row["ref"], row["outcome"], row["verdict"]) for row in done.json["rows"]] == rows
+    assert code in run.here("inspect", GOLDEN / path).out
+
+
+def test_a_packet_is_explained(run: Run) -> None:
+    """A reply that says "ask again", straight from the wire."""
+    (run.folder / "reply").write_bytes(packet("KHKF01", {}, code="GW3002", text="通讯异常"))
+    done = run.here("inspect", "reply", "--json")
+    assert (done.json["kind"], done.json["group"]["outcome"]) == ("receipt", "unknown")
 
 
 # ---------------------------------------------------------------------------------------------------------------- samples
