@@ -110,37 +110,60 @@ def encode(
         Replace files of the same name.
     """
     output = Output(as_json)
-    adapter = _adapter(format)
-    setting = Setting(adapter, config, customer, bureau, fund, debit_account, option)
+    setting = Setting(_adapter(format), config, customer, bureau, fund, debit_account, option)
+    keys = Keys(key, cert, password)
     today = dt.datetime.now(CHINA_TIME).replace(microsecond=0)
-    defaults = Defaults(line, fund or str(line), debit_account or NO_ACCOUNT, pay_date or today.date())
     if checks:
-        return _encode_checks(output, file, out, setting, (key, cert, password), today, sequence, overwrite=overwrite)
+        return _checks(output, file, out, setting, keys, today, sequence, overwrite=overwrite)
+    defaults = Defaults(line, fund or str(line), debit_account or NO_ACCOUNT, pay_date or today.date())
+    return _instructions(output, file, out, setting, keys, today, (sequence, first_key), defaults, overwrite=overwrite)
+
+
+class Keys(NamedTuple):
+    """What the command line says to seal with."""
+
+    key: Path | None
+    cert: Path | None
+    password: str
+
+
+def _instructions(
+    output: Output,
+    file: Path,
+    out: Path,
+    setting: Setting,
+    keys: Keys,
+    made: dt.datetime,
+    first: tuple[int, int],
+    defaults: Defaults,
+    *,
+    overwrite: bool,
+) -> Exit:
+    """Payments; ``first`` are the numbers of the first document and of the first line's payment."""
+    adapter = setting.adapter
     if not adapter.pays:
         raise Refused(f"{adapter.code} carries no payments: --checks writes name checks", where="--format")
     with _open(file) as source:
         total = source.seek(0, io.SEEK_END)
         source.seek(0)
         with output.progress("Checking", total if total > _PROGRESS_BYTES_MIN else None, "bytes") as step:
-            found = encode_lines.read(source, defaults, setting.partner, f"{today:%Y%m%d}", step)
+            found = encode_lines.read(source, defaults, setting.partner, f"{made:%Y%m%d}", step)
         if found.bad_total or not found.count:
             return _refuse(output, found)
-        plans = _plans(found, setting, sequence)
-        crypto = setting.crypto(key, cert, password)
+        plans = _plans(found, setting, first[0])
+        crypto = setting.crypto(*keys)
         with Folder(out, crypto, overwrite=overwrite) as folder, output.progress("Writing", found.count) as step:
-            documents = asyncio.run(
-                _write_all(source, folder, plans, setting, today, sequence, first_key, crypto is not None, step)
-            )
+            documents = asyncio.run(_write_all(source, folder, plans, setting, made, *first, crypto is not None, step))
     _tell(output, adapter, found, documents, setting.notes(), sealed=crypto is not None, out=out)
     return Exit.OK
 
 
-def _encode_checks(
+def _checks(
     output: Output,
     file: Path,
     out: Path,
     setting: Setting,
-    keys: tuple[Path | None, Path | None, str],
+    keys: Keys,
     made: dt.datetime,
     sequence: int,
     *,
