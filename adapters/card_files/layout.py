@@ -127,7 +127,9 @@ ID_TYPES = {IdType.RESIDENT: "01", IdType.PASSPORT: "03"}
 OTHER_ID = "10"
 CHINA = "CHN"
 _ACCOUNT = re.compile(r"[0-9-]{1,30}", re.ASCII)
-_AFTER_PERSON = len(_CONTACT) + len(_GUARDIAN) + len(_BRANCH)
+#: What we know of a person stands in the first ten fields of SH; the contact, the guardian and the branch stay blank.
+_PERSON = Fixed("SH record", *REQUEST.fields[:10], charset=CHARSET)
+_UNKNOWN = b" " * (REQUEST.size - _PERSON.size - REQUEST.fields[-1].width)
 
 
 def write_check(head: ListHead, lines: Iterable[CheckLine], bank: Bank) -> Iterator[bytes | SealSlot]:
@@ -173,4 +175,4 @@ def _request(head: ListHead, line: CheckLine, in_reserve: bool) -> bytes:
         "",
         line.id_number[6:14] if resident else "",
     )
-    return REQUEST.pack((*person, *("",) * _AFTER_PERSON, line.account.ljust(50, FILL)), line.line)
+    return _PERSON.pack(person, line.line) + _UNKNOWN + line.account.ljust(50, FILL).encode("ascii")

@@ -34,13 +34,14 @@ from typing import NoReturn
 
 import msgspec
 
-from gateway.codec.text import GB18030, UTF_8, spoken, unencodable
+from gateway.codec.text import GB18030, GBK, UTF_8, spoken, unencodable
 from gateway.core.errors import Code, Malformed, Refused
 
 #: Never inside a field: controls, the characters that some programs take for a line end, the byte order mark, lone
 #: surrogates.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff"
-#: The longest character of any charset here (GB18030, UTF-8): text of a quarter of the width surely fits.
+#: The longest character of a charset, in bytes: text of so many times fewer characters than the width surely fits.
+_CHARACTER_BYTES = {GBK: 2}
 _CHARACTER_BYTES_MAX = 4
 _COMPLETE = {GB18030, UTF_8}  # charsets that hold every character
 
@@ -99,9 +100,9 @@ class Field(msgspec.Struct, frozen=True):
         span = f"{least}" if least == self.width else f"{least}..{self.width}"
         return f"{self.of} [{self.chars}] {span}" if self.of is CODE else f"{self.of} {span}"
 
-    def pattern(self, inside: str) -> str:
+    def pattern(self, inside: str, character_bytes: int = _CHARACTER_BYTES_MAX) -> str:
         """A regular expression for a value in a Delimited line; ``inside`` is the class of characters that TEXT may
-        hold.
+        hold, each of at most ``character_bytes``.
 
         For TEXT it is sufficient, not necessary: longer text may still fit, and is counted in bytes when the pattern
         fails.
@@ -113,7 +114,7 @@ class Field(msgspec.Struct, frozen=True):
         elif self.of is CODE:
             body = f"[{self.chars}]" + (f"{{{self.width}}}" if self.exact else f"{{1,{self.width}}}")
         else:
-            most = self.width // _CHARACTER_BYTES_MAX
+            most = self.width // character_bytes
             body = f"{inside}{{1,{most}}}" if most else f"(?=[ -~]){inside}"
         return f"(?:{body})?" if self.optional else f"(?:{body})"
 
@@ -134,6 +135,7 @@ class Record:
         self._outside = re.compile(f"[{first}{CONTROLS}]")
         self._inside_ours = f"[^{first}{CONTROLS}{unwritten}]"
         self._outside_ours = re.compile(f"[{first}{CONTROLS}{unwritten}]")
+        self._character_bytes = _CHARACTER_BYTES.get(charset, _CHARACTER_BYTES_MAX)
         self._whole = {field.name: re.compile(field.pattern(self._inside)) for field in fields}
 
     @property
@@ -189,7 +191,7 @@ class Delimited(Record):
         self._numbers = tuple(field.of is NUMBER for field in self._values)
 
     def _pattern(self, inside: str) -> re.Pattern[str]:
-        patterns = ((field, field.pattern(inside)) for field in self.fields)
+        patterns = ((field, field.pattern(inside, self._character_bytes)) for field in self.fields)
         parts = (pattern if field.of is CONST else f"({pattern})" for field, pattern in patterns)
         return re.compile(re.escape(self.separator).join(parts))
 
@@ -258,15 +260,27 @@ class Fixed(Record):
 
     def _fill(self, field: Field, value: Value, at: int) -> bytes:
         text = "" if value is None else str(value)
-        if problem := self._problem(field, text, self._outside_ours):
-            self._refuse(field, at, problem)
+        raw = self._sure(field, text)
+        if raw is None:
+            if problem := self._problem(field, text, self._outside_ours):
+                self._refuse(field, at, problem)
+            raw = text.encode(self.charset)
         pad = _pad(field)
-        raw = text.encode(self.charset)
         if pad is ZEROS and raw:
             return raw.rjust(field.width, b"0")
         if (raw[:1] if pad is LEFT else raw[-1:]) == b" ":
             self._refuse(field, at, (Code.FORMAT, "begins or ends with the blank that fills it up"))
         return raw.rjust(field.width) if pad is LEFT else raw.ljust(field.width)
+
+    def _sure(self, field: Field, text: str) -> bytes | None:
+        """The bytes of a TEXT value with which surely nothing is wrong: the fast way."""
+        if field.of is not TEXT or not text or self._outside_ours.search(text):
+            return None
+        try:
+            raw = text.encode(self.charset)
+        except UnicodeEncodeError:
+            return None
+        return raw if len(raw) <= field.width else None
 
     def unpack(self, raw: bytes, at: int = 0) -> tuple[Value, ...]:
         """The values of one record; text keeps every blank but the pad. Raises Malformed."""
@@ -300,6 +314,8 @@ class Fixed(Record):
             text = (part.lstrip(b" ") if _pad(field) is LEFT else part.rstrip(b" ")).decode(self.charset)
         except UnicodeDecodeError:
             self._malformed(field, at, (Code.FORMAT, f"is not {self.charset}, or a character is cut at its edge"))
+        if field.of is TEXT and (text or field.optional) and not self._outside.search(text):
+            return text  # it came in the charset and in the width
         if problem := self._problem(field, text, self._outside):
             self._malformed(field, at, problem)
         if field.of is NUMBER:
