@@ -19,6 +19,7 @@ POINTS: dict[str, str] = {
     "seal.archived": "the sealed Document is archived, the ledger does not know",
     "seal.marked": "the Document is sealed in the ledger, nothing has left",
     "send.marked": "the Document is in sending, the first byte has not left",
+    "send.saved": "a part of the Document has left and the cursor is kept, the next part has not left",
     "send.travelled": "the bank has the Document, the ledger does not know",
     "send.done": "the Document is sent in the ledger",
     "collect.archived": "an arrived Document is archived, the ledger does not know",

@@ -300,6 +300,7 @@ class Lane:
     def _traveller(self, document_key: int, epoch: int) -> Traveller:
         async def save(cursor: str) -> None:
             await self._ledger.save_cursor(document_key, epoch, cursor)
+            self._points.reach("send.saved")
 
         return Traveller(
             self._wire,

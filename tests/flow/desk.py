@@ -54,8 +54,8 @@ async def desk(
     scenario.write_bytes(msgspec.json.encode({"accounts": accounts or {}}))
     wire = HttpWire(directory=shared)
     config = SandboxBank(
-        code=OWN, adapter=adapter, customer="C440600001", wire=wire, keys=None, state=str(folder / "state"),
-        debit_accounts=(DEBIT_ACCOUNT,), scenario=str(scenario), **settings,
+        code=OWN, adapter=adapter, customer="C440600001", wire=wire, state=str(folder / "state"), debit_accounts=(DEBIT_ACCOUNT,),
+        scenario=str(scenario), **({"keys": None} | settings),
     )  # fmt: skip
     bank = Counterpart(config, None, now="2015-06-10T09:00:00")
     door = HttpDoor(wire, config.faults, bank, conversation(config, bank), asyncio.Event())
