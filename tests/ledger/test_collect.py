@@ -182,6 +182,14 @@ async def test_another_amount_is_parked(story: Story, amount: int) -> None:
     assert f'"amount":{amount}' in row.raw
 
 
+async def test_what_is_parked_is_parked_once(story: Story) -> None:
+    """A bank that is asked again says the same again: one open line for a person; other words are new."""
+    document = await story.paying("R1", pay("A"))
+    for amount, parked in ((99_99, 1), (99_99, 0), (100_01, 1)):
+        assert (await story.answer(document, Word("A", PAID, amount))).parked == parked
+    assert [code for code, _ in await story.parked()] == ["CONFLICT", "CONFLICT"]
+
+
 async def test_a_line_without_an_amount_is_applied(story: Story) -> None:
     """Some formats tell no amounts; a return needs one."""
     document = await story.paying("R1", pay("A"), pay("B"))

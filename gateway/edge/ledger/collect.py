@@ -202,6 +202,7 @@ class _Application:
         self.quiet = 0
         self.lots: dict[int, Any] = {}
         self.told_of: set[int] = set()  # Documents with a line that moved
+        self.standing: dict[int, frozenset[tuple[str, ...]]] = {}  # Document → what stood parked of it, open, before
 
     def page(self, told: Told, page: list[Any]) -> None:
         """Weigh, move, tell, park one page."""
@@ -302,23 +303,39 @@ class _Application:
                 )
 
     def _park(self, told: Told, parking: Parking) -> None:
-        self.parked += 1
+        """For a person, once: a bank that is asked again and again says the same again."""
         known = parking.known
-        self.tx.run(
-            "INSERT INTO parked (inbound_key, bank, document_key, attempt_key, ref, code, what, raw, at_ms) "
-            "VALUES (:inbound, :bank, :document, :attempt, :ref, :code, :what, :raw, :now)",
-            inbound=self.application.inbound_key,
-            bank=self.bank,
-            document=known.document_key if known else (self.document.key if self.document else None),
-            attempt=known.key if known else None,
-            ref=told.reference(parking.line)[:80],
-            code=str(parking.code),
-            what=parking.what[:500],
-            raw=told.raw(parking.line),
-            now=self.tx.now_ms,
-        )
+        document = known.document_key if known else (self.document.key if self.document else None)
+        word = (told.reference(parking.line)[:80], str(parking.code), parking.what[:500], told.raw(parking.line))
+        if document is not None and word in self._standing(document):
+            self.quiet += 1
+        else:
+            self.parked += 1
+            self.tx.run(
+                "INSERT INTO parked (inbound_key, bank, document_key, attempt_key, ref, code, what, raw, at_ms) "
+                "VALUES (:inbound, :bank, :document, :attempt, :ref, :code, :what, :raw, :now)",
+                inbound=self.application.inbound_key,
+                bank=self.bank,
+                document=document,
+                attempt=known.key if known else None,
+                ref=word[0],
+                code=word[1],
+                what=word[2],
+                raw=word[3],
+                now=self.tx.now_ms,
+            )
         if known and parking.contradicts:
             doubt.hold_unsent(self.tx, known, parking.what)
+
+    def _standing(self, document: int) -> frozenset[tuple[str, ...]]:
+        if document not in self.standing:
+            rows = self.tx.rows(
+                "SELECT ref, code, what, raw FROM parked WHERE document_key = :document AND closed_ms IS NULL AND inbound_key <> :own",
+                document=document,
+                own=self.application.inbound_key,
+            )
+            self.standing[document] = frozenset((row.ref, row.code, row.what, row.raw) for row in rows)
+        return self.standing[document]
 
     def finish(self) -> None:
         """Controls, and what the word on the whole, or on its last line, does to our Documents."""
