@@ -79,7 +79,7 @@ def submit(document: SealedDocument, ctx: Context) -> Route[Sent]:
             message = message.replace(SLOT, b"<REQNBR>%s</REQNBR>" % number.encode(), 1)
         answer = yield Post(PATH, message, CONTENT_TYPE, once=f"{document.reference}/{part}")
         number = _confirmed(answer, number, left=part > done + 1)
-        if part == parts and not (yield Take(_name("NTAGCAPY", document, ctx), answer.body, document.reference)):
+        if part == parts and not (yield Take(_name("NTAGCAPY", document), answer.body, document.reference)):
             raise InDoubt("the bank's answer could not be kept")
         yield Save(f"{number}/{part}")
     return Sent(document.digest)
@@ -129,7 +129,10 @@ def inquire(document: SealedDocument, ctx: Context) -> Route[Found | NotFound | 
             yield Save(f"{batch.get('REQNBR', '')}/{whole}")
             if whole < declared["TTLNUM"]:
                 return NotFound()
-    if not (yield Take(_name("NTAGCINY", document, ctx), answer.body, document.reference)):
+    moment = (
+        f"{ctx.now.astimezone(CHINA_TIME):%Y%m%d%H%M%S}"  # a name of its own: the same word again may end another doubt
+    )
+    if not (yield Take(_name(f"NTAGCINY_{moment}", document), answer.body, document.reference)):
         raise InDoubt("the bank's answer could not be kept")
     return Asked()
 
@@ -170,9 +173,9 @@ def _results(document: SealedDocument, ctx: Context) -> Route[int]:
     if answer is None or batch.get("REQSTA") != FINISHED:
         return 0
     pages = [] if batch.get("RTNFLG") in _REFUSED else (yield from _pages(batch.get("REQNBR", ""), ctx))
-    count: int = yield Take(_name("NTAGCINY", document, ctx), answer.body, document.reference)
+    count: int = yield Take(_name("NTAGCINY", document), answer.body, document.reference)
     for page, (body, _) in enumerate(pages, 1):
-        count += yield Take(_name(f"NTAGDINF{page}", document, ctx), body, document.reference)
+        count += yield Take(_name(f"NTAGDINF{page}", document), body, document.reference)
     return count
 
 
@@ -286,8 +289,9 @@ def _cursor(cursor: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else ("", 0)
 
 
-def _name(function: str, document: SealedDocument, ctx: Context) -> str:
-    return f"{function}_{document.reference}_{ctx.now.astimezone(CHINA_TIME):%Y%m%d%H%M%S}.xml"
+def _name(function: str, document: SealedDocument) -> str:
+    """The same for the same question: what is told again in the same bytes is a duplicate."""
+    return f"{function}_{document.reference}.xml"
 
 
 ROUTES = {WireKind.HTTPS: Routes(submit=submit, inquire=inquire, fetch=fetch, asks=True)}

@@ -61,6 +61,8 @@ CODES = CodeTable(
         ),
     ]
 )
+#: Results of payments that still wait.
+WAITING = frozenset(row.code for row in CODES.values() if row.set == "Result" and row.verdict is Verdict.RECEIVED)
 _SILENT = Judgement(Outcome.NONE, Verdict.NO_REASON)
 _TAKEN_UP = Judgement(Outcome.PENDING, Verdict.RECEIVED)
 _DUPLICATE = Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)

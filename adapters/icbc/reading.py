@@ -24,12 +24,12 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from adapters.icbc.layout import ASK, PAY, RENMINBI
 from adapters.standards.gbk_xml import DECLARATION
 from gateway.codec import xml
-from gateway.codec.xml import Element, Names, before, value
+from gateway.codec.xml import Element, Names, value
 from gateway.core.bank import DocKind, Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
 from gateway.core.money import CNY
@@ -45,12 +45,10 @@ Texts = dict[str, str]
 
 
 def read(source: BinaryIO) -> Iterator[Item]:
-    """Head, Rows, Tail. Raises Malformed; only the Tail proves that it was whole."""
+    """Head, Rows, Tail; a package is small enough to be held. Raises Malformed."""
     names = Names("")
     head: Head | None = None
-    told = False
-    declared: tuple[int, int] | None = None
-    count = minor = 0
+    rows: list[Row] = []
     for element in xml.stream(io.BytesIO(_plain(source.read(PACKAGE_BYTES_MAX + 1))), {"pub", "in", "out", "rd", "eb"}):
         name = names[str(element.tag)]
         parent = element.getparent()
@@ -63,22 +61,24 @@ def read(source: BinaryIO) -> Iterator[Item]:
         elif head is None:
             raise Malformed("pub is not the first part", code=Code.SCHEMA, where=xml.place(element))
         elif name == "rd":
-            if not told:
-                told, declared = True, _body(head, _above(parent, names), names[str(parent.tag)])
-                yield head
-            row = _row(_texts(element, names), f"payment {count + 1}", ours=head.kind is DocKind.PAYMENT)
-            count, minor = count + 1, minor + (row.amount or 0)
-            yield row
-        elif name in ("in", "out") and not told:
-            told, declared = True, _body(head, _texts(element, names), name)
-            yield head
+            rows.append(_row(_texts(element, names), f"payment {len(rows) + 1}", ours=head.kind is DocKind.PAYMENT))
+        elif name in ("in", "out"):
+            _body(head, _texts(element, names), name)
     if head is None:
         raise Malformed("no package of this format", code=Code.SCHEMA)
-    if not told:
-        yield head
-    if declared is not None and declared != (count, minor):
-        what = f"tells {declared[0]} payments of {declared[1]} fen, holds {count} of {minor}"
+    yield from _checked(head, rows)
+
+
+def _checked(head: Head, rows: list[Row]) -> Iterator[Item]:
+    """All of it, once totals agree. An answer about a package tells all of it: another number of payments than ours is another package."""
+    count, minor = len(rows), sum(row.amount or 0 for row in rows)
+    if head.kind is DocKind.PAYMENT and (head.declared_count, head.declared_minor) != (count, minor):
+        what = f"tells {head.declared_count} payments of {head.declared_minor} fen, holds {count} of {minor}"
         raise Malformed(what, code=Code.TOTALS)
+    if head.kind is DocKind.ANSWER and rows:
+        head.declared_count = count
+    yield head
+    yield from rows
     yield Tail(count=count, minor=minor)
 
 
@@ -113,18 +113,26 @@ def signed(body: bytes) -> bytes:
     return sign.encode()
 
 
-def word(package: bytes) -> tuple[str, str, int]:
-    """RetCode, RetMsg and how many payments a package of the bank's tells of, for the route. Raises Malformed."""
-    head: Head | None = None
-    rows = 0
+class Said(NamedTuple):
+    """What the route needs to know of a package of the bank's."""
+
+    code: str  # RetCode
+    text: str  # RetMsg
+    results: frozenset[str]  # Result of its payments
+
+
+def word(package: bytes) -> Said:
+    """The bank's word on a package. Raises Malformed."""
+    code = text = ""
+    results: set[str] = set()
     for item in read(io.BytesIO(package)):
-        if isinstance(item, Head):
-            head = item
-        rows += isinstance(item, Row)
-    reason = next((reason for reason in head.reasons if reason.set == "RetCode"), None) if head is not None else None
-    return (
-        (reason.code, reason.text, rows) if reason is not None else (head.status if head is not None else "", "", rows)
-    )
+        if isinstance(item, Row):
+            results.add(item.status)
+        elif isinstance(item, Head):
+            code, text = next(
+                ((told.code, told.text) for told in item.reasons if told.set == "RetCode"), (item.status, "")
+            )
+    return Said(code, text, frozenset(results))
 
 
 def _plain(data: bytes) -> bytes:
@@ -170,22 +178,20 @@ def _head(pub: Texts) -> Head:
     return head
 
 
-def _body(head: Head, texts: Texts, name: str) -> tuple[int, int] | None:
-    """What stands before the payments; count and sum, where they bind."""
+def _body(head: Head, texts: Texts, name: str) -> None:
+    """What stands beside the payments."""
     if head.kind is DocKind.PAYMENT and name == "in":
         head.currency = CNY
         head.declared_count, head.declared_minor = _number(texts, "TotalNum"), _number(texts, "TotalAmt")
-        return head.declared_count, head.declared_minor
-    if name == "out" and head.message == PAY:
+    elif name == "in":
+        head.original = texts.get("QryfSeqno", "")
+    elif head.message == PAY:
         head.kind = DocKind.RESULT
-    if name == "out" and head.message == ASK:
+    elif head.message == ASK:
         head.original = texts.get("QryfSeqno", "")
         if texts.get("BatRetCode", "0") not in ("", "0"):
             head.status = texts["BatRetCode"]
             head.reasons = (Reason("BatRetCode", texts["BatRetCode"], texts.get("BatRetMsg", "")), *head.reasons)
-    if name == "in":
-        head.original = texts.get("QryfSeqno", "")
-    return None
 
 
 def _row(texts: Texts, where: str, *, ours: bool) -> Row:
@@ -217,11 +223,6 @@ def _key(number: str, *told: str) -> str:
     """Our key, where the row tells exactly one; else the bank's own number behind ``#``."""
     ours = {text for text in told if text}
     return ours.pop() if len(ours) == 1 else f"#{number}"
-
-
-def _above(parent: Element, names: Names) -> Texts:
-    """What stands in front of the payments."""
-    return {names[str(child.tag)]: value(child) for child in before(parent, names, "rd")}
 
 
 def _texts(element: Element, names: Names) -> Texts:

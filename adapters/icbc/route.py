@@ -12,10 +12,9 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from adapters.icbc import reading
-from adapters.icbc.codes import NOT_THERE, OK
+from adapters.icbc.codes import NOT_THERE, OK, WAITING
 from adapters.icbc.layout import ASK, BANK_CODE, PAY, ask, dated, options, stamps, zipped
 from gateway.core.bank import WireKind
-from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import InDoubt, Malformed, NotSent
 from gateway.core.route import (
     Answer,
@@ -58,7 +57,7 @@ def submit(document: SealedDocument, ctx: Context) -> Route[Sent]:
     path, form = _form(ctx, PAY, document.reference, sign, packed=told.zip)
     answer: Answer = yield Post(path, form, FORM_TYPE, once=document.reference)
     package = _taken(answer)
-    if not (yield Take(_name(PAY, document, ctx), package, document.reference)):
+    if not (yield Take(_name(PAY, document), package, document.reference)):
         raise InDoubt("the bank's answer could not be kept")
     return Sent(document.digest)
 
@@ -67,11 +66,11 @@ def _taken(answer: Answer) -> bytes:
     """The bank's package, where it took ours. Raises InDoubt."""
     try:
         package = reading.unwrapped(answer.body)
-        code, words, _ = reading.word(package)
+        word = reading.word(package)
     except Malformed as error:
         raise InDoubt(f"HTTP {answer.status}: {error.what}") from error
-    if code != OK or answer.status != _OK_STATUS:
-        raise InDoubt(f"HTTP {answer.status}, RetCode {code[:20]} {words[:200]}".strip())
+    if word.code != OK or answer.status != _OK_STATUS:
+        raise InDoubt(f"HTTP {answer.status}, RetCode {word.code[:20]} {word.text[:200]}".strip())
     return package
 
 
@@ -80,13 +79,14 @@ def inquire(document: SealedDocument, ctx: Context) -> Route[Found | NotFound | 
     package = yield from _question(document, ctx, 0)
     if package is None:
         return NotFound()
-    if not (yield Take(_name(ASK, document, ctx), package, document.reference)):
+    name = _name(f"{ASK}_{''.join(stamps(ctx.now))}", document)  # its own: the same word again may end another doubt
+    if not (yield Take(name, package, document.reference)):
         raise InDoubt("the bank's answer could not be kept")
     return Asked()
 
 
 def fetch(ctx: Context) -> Route[Fetched]:
-    """Ask about every Document that is awaited. Raises NotSent where nothing was answered."""
+    """Ask about every Document that is awaited; an answer by which all of it still waits is no news. Raises NotSent where nothing was answered."""
     told = options(ctx.bank)
     waited = [one.document for one in ctx.awaited if ctx.now - one.sent >= timedelta(seconds=told.first_ask_s)]
     count = 0
@@ -99,8 +99,8 @@ def fetch(ctx: Context) -> Route[Fetched]:
             if not count:
                 raise
             break
-        if package is not None:
-            count += yield Take(_name(ASK, document, ctx), package, document.reference)
+        if package is not None and not reading.word(package).results <= WAITING:
+            count += yield Take(_name(ASK, document), package, document.reference)
     return Fetched(count, told.ask_every_s)
 
 
@@ -115,13 +115,13 @@ def _question(document: SealedDocument, ctx: Context, nth: int) -> Route[bytes |
     answer: Answer = yield Post(path, form, FORM_TYPE, final=False)
     try:
         package = reading.unwrapped(answer.body)
-        code, words, rows = reading.word(package)
+        word = reading.word(package)
     except Malformed as error:
         raise _Unanswered(f"HTTP {answer.status}: {error.what}") from error
-    if answer.status == _OK_STATUS and code == NOT_THERE:
+    if answer.status == _OK_STATUS and word.code == NOT_THERE:
         return None
-    if answer.status != _OK_STATUS or code != OK or not rows:
-        raise _Unanswered(f"HTTP {answer.status}, RetCode {code[:20]} {words[:200]}, {rows} payments".strip())
+    if answer.status != _OK_STATUS or word.code != OK or not word.results:
+        raise _Unanswered(f"HTTP {answer.status}, RetCode {word.code[:20]} {word.text[:200]}".strip())
     return package
 
 
@@ -153,8 +153,9 @@ def _payload(document: SealedDocument) -> Route[bytes]:
     return payload
 
 
-def _name(code: str, document: SealedDocument, ctx: Context) -> str:
-    return f"{code}_{document.reference}_{ctx.now.astimezone(CHINA_TIME):%Y%m%d%H%M%S}.xml"
+def _name(code: str, document: SealedDocument) -> str:
+    """The same for the same question: what is told again in the same bytes is a duplicate."""
+    return f"{code}_{document.reference}.xml"
 
 
 ROUTES = {WireKind.HTTPS: Routes(submit=submit, inquire=inquire, fetch=fetch, asks=True)}
