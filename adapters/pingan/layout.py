@@ -94,7 +94,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     encoding: Literal["gbk", "utf-8"] = "gbk"  # of the commands; the batch file is always GBK
     corp_id: str = ""  # 单位代码, where the contract has one
     busi_type: str = "00000"  # 费项代码
-    operator: Annotated[str, msgspec.Meta(min_length=1, max_length=5)] = "00000"
+    operator: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z]{1,5}(?!\n)$")] = "00000"
     upload: str = ""  # the folder ``up`` beside the commands, as the bank's client sees it
     download: str = ""  # the folder ``down``, likewise
     ask_every_s: Annotated[int, msgspec.Meta(ge=1)] = 60

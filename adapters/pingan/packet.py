@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.codec import xml
-from gateway.codec.text import GBK, UTF_8, xml_text
+from gateway.codec.text import GBK, UTF_8, lacking, unencodable, xml_text
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Malformed
 
@@ -70,7 +70,10 @@ def write(
     """A request. Raises Refused CHARSET for a character that the charset lacks, or that XML cannot hold."""
     flag, name = CHARSETS[charset]
     inside = "".join(f"<{leaf}>{xml_text(text)}</{leaf}>" for leaf, text in leaves.items())
-    body = f'<?xml version="1.0" encoding="{name}"?><Result>{inside}</Result>'.encode(charset)
+    text = f'<?xml version="1.0" encoding="{name}"?><Result>{inside}</Result>'
+    if character := unencodable(text, charset):
+        raise lacking(character, charset)
+    body = text.encode(charset)
     stamp = now.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")
     head = (
         f"A00101{flag}{protocol}{company:<20}{len(body):010}{transaction:<6}{operator:<5}{REQUEST}{stamp}{serial:<20}"

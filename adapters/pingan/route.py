@@ -57,7 +57,7 @@ UP, DOWN = "up", "down"
 UPLOAD, PROGRESS, DOWNLOAD = "FILE01", "FILE02", "FILE03"
 #: The states of a file that has arrived, on either side.
 ARRIVED = ("F0", "E7")
-TRIES, WAIT_S = 20, 2
+TRIES, WAIT_S = 10, 2  # well within a lane's lease: what takes longer is begun again later
 FIRST_LINE_BYTES = 128
 #: One payment of a Document has at most so many bytes, its first line included.
 SINGLE_BYTES_MAX = 1024

@@ -144,8 +144,13 @@ async def test_the_whole_batch_failed(make_house: MakeHouse, tmp_path: Path) -> 
         house, _ = talk(make_house, at)
         await house.paying(2)
         await until(house, lambda: house.documents() == [("in_doubt", 1)])
-        await house.step(times=3)
+        for _ in range(300):
+            await house.step()
+            house.clock.advance(60)
         assert house.documents() == [("in_doubt", 1)]
+        assert house.lanes() == {OWN: "running"}
+        assert {state for state, _ in house.inbound()} <= {"applied", "duplicate"}
+        assert len(house.inbound()) < 30
         assert not {"failed", "refused", "paid"} & set(house.states())
 
 
