@@ -29,7 +29,7 @@ from typing import BinaryIO, NamedTuple
 from adapters.cmb_frontend.codes import reasons_of
 from adapters.cmb_frontend.layout import RENMINBI
 from gateway.codec import xml
-from gateway.codec.xml import Element, Names
+from gateway.codec.xml import Element, Names, leaves
 from gateway.core.bank import Block, DocKind, Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
 from gateway.core.money import CNY, parse_decimal
@@ -122,7 +122,7 @@ def _components(message: bytes) -> Iterator[Component]:
             raise Malformed("INFO is not the first component", code=Code.SCHEMA, where=xml.place(element))
         seen = True
         if name != "NTBUSMODY":
-            yield Component(name, _texts(element, names))
+            yield Component(name, leaves(element, names))
     if not seen:
         raise Malformed("no message of the front-end", code=Code.SCHEMA)
 
@@ -131,18 +131,7 @@ def _others(root: Element, names: Names) -> Iterator[Component]:
     for child in root:
         name = names[child.tag]  # type: ignore[index]  # a comment's tag is a function: Names answers ""
         if name and name not in _KNOWN:
-            yield Component(name, _texts(child, names))
-
-
-def _texts(element: Element, names: Names) -> Texts:
-    texts: dict[str, str] = {}
-    for child in element:
-        name = names[child.tag]  # type: ignore[index]  # as above
-        if name in texts:
-            raise Malformed("stands here twice", code=Code.SCHEMA, where=xml.place(child))
-        if name:
-            texts[name] = xml.value(child)
-    return texts
+            yield Component(name, leaves(child, names))
 
 
 # ---------------------------------------------------------------------------------------------------------------- payments

@@ -29,7 +29,7 @@ from typing import BinaryIO, NamedTuple
 from adapters.icbc.layout import ASK, PAY, RENMINBI
 from adapters.standards.gbk_xml import DECLARATION
 from gateway.codec import xml
-from gateway.codec.xml import Element, Names, value
+from gateway.codec.xml import Element, Names, leaves, value
 from gateway.core.bank import DocKind, Head, Item, Reason, Row, Tail
 from gateway.core.errors import Code, Malformed
 from gateway.core.money import CNY
@@ -57,13 +57,13 @@ def read(source: BinaryIO) -> Iterator[Item]:
         if name == "pub":
             if head is not None:
                 raise Malformed("two packages in one", code=Code.SCHEMA)
-            head = _head(_texts(element, names))
+            head = _head(leaves(element, names))
         elif head is None:
             raise Malformed("pub is not the first part", code=Code.SCHEMA, where=xml.place(element))
         elif name == "rd":
-            rows.append(_row(_texts(element, names), f"payment {len(rows) + 1}", ours=head.kind is DocKind.PAYMENT))
+            rows.append(_row(leaves(element, names), f"payment {len(rows) + 1}", ours=head.kind is DocKind.PAYMENT))
         elif name in ("in", "out"):
-            _body(head, _texts(element, names), name)
+            _body(head, _beside(element, names), name)
     if head is None:
         raise Malformed("no package of this format", code=Code.SCHEMA)
     yield from _checked(head, rows)
@@ -225,13 +225,14 @@ def _key(number: str, *told: str) -> str:
     return ours.pop() if len(ours) == 1 else f"#{number}"
 
 
-def _texts(element: Element, names: Names) -> Texts:
+def _beside(element: Element, names: Names) -> Texts:
+    """The texts of ``in`` and ``out`` beside the payments, which have left the tree or not."""
     texts: Texts = {}
     for child in element:
         name = names[child.tag]  # type: ignore[index]  # a comment's tag is a function: Names answers ""
-        if name in texts and name != "rd":
+        if name in texts:
             raise Malformed("stands here twice", code=Code.SCHEMA, where=xml.place(child))
-        if name and name != "rd":
+        if name not in ("", "rd"):
             texts[name] = value(child)
     return texts
 

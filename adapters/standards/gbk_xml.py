@@ -18,7 +18,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _USES = {
     "pension": "养老金",
     "unemployment": "失业保险金",
-    "work_injury": "工伤保险待遇",
+    "work_injury_one_off": "工伤保险待遇",
+    "work_injury_long_term": "工伤保险待遇",
     "medical": "医疗保险待遇",
     "maternity": "生育保险待遇",
 }

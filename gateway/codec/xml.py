@@ -225,6 +225,25 @@ def parts(
     return texts, branches
 
 
+def leaves(element: Element, names: Names) -> dict[str, str]:
+    """The text of every child by local name, for an element that holds leaves only.
+
+    Raises Malformed: SCHEMA for a child that stands there twice or in another namespace, FORMAT for one that holds anything but text.
+    """
+    if any(map(len, element)):
+        raise _fault("holds something other than text", next(child for child in element if len(child)))
+    texts = {names[child.tag]: child.text or "" for child in element}  # type: ignore[index]  # as above
+    if len(texts) == len(element) and "" not in texts:
+        return texts
+    seen: set[str] = set()
+    for child in element:  # a comment has no name; a name twice is a fault
+        name = names[child.tag]  # type: ignore[index]  # as above
+        if name in seen:
+            raise _fault("stands here twice", child, Code.SCHEMA)
+        seen |= {name} - {""}
+    return {name: text for name, text in texts.items() if name}
+
+
 def only(found: dict[str, list[Element]], name: str) -> Element | None:
     """The one element of that name, or None. Raises Malformed SCHEMA if it stands there twice."""
     elements = found.get(name)

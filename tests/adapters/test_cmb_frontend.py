@@ -30,6 +30,7 @@ from gateway.core.route import (
 )
 from gateway.core.settings import check_bank
 from gateway.core.verdicts import Judgement, Outcome, Verdict
+from tests.adapters.examples import accepted
 from tests.adapters.replies import cmb_frontend as replies
 from tests.adapters.suite import ADAPTERS, NOW, bank_of, line_of, read, written
 
@@ -108,6 +109,11 @@ def test_options_are_checked(options: dict[str, str], what: str) -> None:
     check_bank(bank, ADAPTERS, "某市社保局")
     with pytest.raises(Refused, match=what):
         check_bank(msgspec.structs.replace(bank, format_options=options), ADAPTERS, "某市社保局")
+
+
+def test_the_example_of_the_page_is_accepted(tmp_path: Path) -> None:
+    """The [[bank]] of the README, as a whole configuration."""
+    accepted(ADAPTER.code, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

@@ -306,6 +306,28 @@ def test_parts_take_an_element_apart() -> None:
         assert error.value.code is code
 
 
+def test_leaves_are_texts_by_name() -> None:
+    """Every child's whole text; a name twice, another namespace, or anything inside a leaf is refused; comments between are not."""
+
+    def taken(content: bytes) -> dict[str, str]:
+        element = next(xml.stream(io.BytesIO(b"<a><r>" + content + b"</r></a>"), ["r"]))
+        return xml.leaves(element, xml.Names(""))
+
+    assert taken(b"<x> 1 </x><y/>") == {"x": " 1 ", "y": ""}
+    assert taken(b"<!-- c --><x>1</x><!-- d -->") == {"x": "1"}
+    assert taken(b"") == {}
+    for content, code in (
+        (b"<x/><x/>", Code.SCHEMA),
+        (b"<!-- c --><x/><x/>", Code.SCHEMA),
+        (b'<x xmlns="urn:evil">1</x>', Code.SCHEMA),
+        (b"<x>1<!-- --></x>", Code.FORMAT),
+        (b"<x><y/></x>", Code.FORMAT),
+    ):
+        with pytest.raises(Malformed) as error:
+            taken(content)
+        assert error.value.code is code
+
+
 def test_where_tells_line_and_path() -> None:
     """A person finds the place: the line, and the names on the way to it."""
     with pytest.raises(Malformed) as error:
