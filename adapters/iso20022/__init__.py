@@ -1,4 +1,4 @@
-"""ISO 20022 over files: pain.001.001.09 out, pain.002 and camt.054 in, business header with an enveloped XML signature.
+"""ISO 20022 over files: pain.001.001.09 and acmt.023 out, pain.002, camt.054 and acmt.024 in, business header with an enveloped signature.
 
 After published ISO 20022 material; README.md says which field of ours is which of theirs.
 """
@@ -6,7 +6,17 @@ After published ISO 20022 material; README.md says which field of ours is which 
 from __future__ import annotations
 
 from adapters.iso20022.codes import CODES, judge
-from adapters.iso20022.layout import CHARSET, LIMITS, SEAL, encodable, read, sniff, write_payment
+from adapters.iso20022.layout import (
+    CHARSET,
+    LIMITS,
+    SEAL,
+    Options,
+    encodable,
+    read,
+    sniff,
+    write_check,
+    write_payment,
+)
 from adapters.iso20022.route import ROUTES
 from gateway.core.adapter import Adapter, Capabilities, Trust
 from gateway.core.bank import DocKind
@@ -22,16 +32,27 @@ ADAPTER = Adapter(
     charset=CHARSET,
     limits=LIMITS,
     capabilities=Capabilities(
-        writes=frozenset({DocKind.PAYMENT}),
-        reads=frozenset({DocKind.RECEIPT, DocKind.RESULT, DocKind.RETURN, DocKind.STATEMENT, DocKind.PAYMENT}),
+        writes=frozenset({DocKind.PAYMENT, DocKind.NAME_CHECK}),
+        reads=frozenset(
+            {
+                DocKind.RECEIPT,
+                DocKind.RESULT,
+                DocKind.RETURN,
+                DocKind.STATEMENT,
+                DocKind.PAYMENT,
+                DocKind.NAME_CHECK,
+            }
+        ),
     ),
     routes=ROUTES,
     codes=CODES,
     file_name="{customer}_{kind}_{date}_{seq}.xml",
     write_payment=write_payment,
     write_inquiry=None,
+    write_check=write_check,
     read=read,
     sniff=sniff,
     judge=judge,
     encodable=encodable,
+    options=Options,
 )

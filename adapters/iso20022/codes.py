@@ -8,12 +8,12 @@ The rules, in the order in which they are asked (DESIGN, section 5):
 4. RJCT: the most telling known reason decides. Time-outs are UNKNOWN. On a line, the rest is FAILED; on a block or file it is
    REFUSED if the reason proves that nothing was booked, else UNKNOWN.
 5. A word or reason that no table has: UNKNOWN, UNKNOWN_CODE, parked; never FAILED.
-6. Verification-of-payee words say nothing about money.
+6. Words of verification of payee, and everything in a report of name checks, say nothing about money.
 
 Several reasons: duplicate, then time-out, then the first that names a cause, then "no reason given". An unknown
 reason beside a known cause does not change it; beside a mere "no reason given" it does, because it may be the cause.
 
-Sources: ISO 20022 ExternalPaymentGroupStatus1Code and ExternalPaymentTransactionStatus1Code, 2Q2026; reasons.py.
+Sources: ISO 20022 ExternalPaymentGroupStatus1Code and ExternalPaymentTransactionStatus1Code, 2Q2026; reasons.py, verification.py.
 """
 
 from __future__ import annotations
@@ -23,23 +23,16 @@ from collections.abc import Sequence
 from adapters.standards import camt054
 from adapters.standards.camt054 import BOOKING_CODE, DIRECTION, REVERSAL
 from adapters.standards.reasons import CD, PRTRY, REASONS, RETURN, STATUS, meaning
+from adapters.standards.verification import CONFIRMED, DENIED, FLAG, VERIFICATION, VERIFICATIONS, WORD, WORDS
+from gateway.core.adapter import CodeTable
 from gateway.core.bank import Agreement, Block, DocKind, Head, Reason, Row
 from gateway.core.verdicts import MEANINGS, Judgement, Outcome, Verdict, inherits
 
-CODES = REASONS
+CODES = CodeTable([*REASONS.values(), *VERIFICATIONS])
 
 _PENDING = frozenset(
     {"RCVD", "ACTC", "ACCP", "ACSP", "ACWC", "ACFC", "ACFW", "ACPD", "ACWP", "PATC", "PDNG", "PART", "ACSC", "ACCC"}
 )
-#: Verification of payee: the name as checked, before any money moves.
-_NAME_WORDS = {
-    "RCVC": Verdict.RECEIVED,
-    "RVNA": Verdict.RECEIVED,
-    "RVNC": Verdict.RECEIVED,
-    "RVCM": Verdict.NAME_MISMATCH,
-    "RVMC": Verdict.NAME_MISMATCH,
-    "RVNM": Verdict.NAME_MISMATCH,
-}
 _REJECTED, _CANCELLED, _BLOCKED = "RJCT", "CANC", "BLCK"
 _SILENT = Judgement(Outcome.NONE, Verdict.RECEIVED)
 _TAKEN_UP = Judgement(Outcome.PENDING, Verdict.RECEIVED)
@@ -59,6 +52,8 @@ def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement
         return _judge_booking(block, row)
     if head.kind is DocKind.PAYMENT:
         return _SILENT
+    if head.kind is DocKind.NAME_CHECK:
+        return Judgement(Outcome.NONE, _check_verdict(row or block or head))
     if _says_duplicate(row) or _says_duplicate(block) or _says_duplicate(head):
         return _DUPLICATE
     if row is None:
@@ -109,8 +104,8 @@ def _judge_many(level: Head | Block) -> Judgement:
 def _judge_word(status: str) -> Judgement:
     if status in _PENDING:
         return _TAKEN_UP
-    if status in _NAME_WORDS:
-        return Judgement(Outcome.NONE, _NAME_WORDS[status])
+    if status in WORDS:
+        return Judgement(Outcome.NONE, CODES.verdict(VERIFICATION, WORD, status))
     if status == _BLOCKED:  # neither posted to the payee nor returned
         return Judgement(Outcome.UNKNOWN, Verdict.ACCOUNT_BLOCKED)
     return _UNKNOWN
@@ -131,6 +126,18 @@ def _decisive(reasons: Sequence[Reason], family: str = STATUS) -> Verdict:
     if Verdict.UNKNOWN_CODE in verdicts or Verdict.NO_REASON not in verdicts:
         return Verdict.UNKNOWN_CODE  # mere information beside a rejection explains it as little as an unknown code
     return Verdict.NO_REASON
+
+
+def _check_verdict(level: Head | Block | Row) -> Verdict:
+    """What a name check says of a name; RECEIVED is a name that the bank confirms."""
+    if level.status not in CONFIRMED | DENIED:
+        return CODES.verdict(VERIFICATION, WORD, level.status) if level.status else Verdict.NO_REASON
+    if not level.reasons:
+        return CODES.verdict(VERIFICATION, FLAG, level.status)
+    said = {meaning(CODES, VERIFICATION, reason) for reason in level.reasons}
+    if level.status in CONFIRMED and said == {Verdict.RECEIVED}:
+        return Verdict.RECEIVED
+    return _decisive(level.reasons, VERIFICATION)
 
 
 def _judge_booking(block: Block | None, row: Row | None) -> Judgement:

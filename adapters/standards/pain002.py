@@ -4,8 +4,9 @@ A word stands on three levels that may disagree, and each is kept exactly as wri
 the payment block (``PmtInfSts`` → Block), the transaction (``TxSts`` → Row). Some dialects put transactions directly
 below the message; those have no Block.
 
-Kind: RECEIPT if the message only says that the file was taken up (no transaction, no word beyond acceptance), else
-RESULT. Totals in the Head are the ORIGINAL file's, as the bank repeats them; the Tail counts what is told here. The
+Kind: NAME_CHECK if its first word, of the message, else of the first block or transaction, is one of verification of payee: such a
+report says nothing about payments. Else RECEIPT if the message only says that the file was taken up (no transaction, no word beyond
+acceptance), else RESULT. Totals in the Head are the ORIGINAL file's, as the bank repeats them; the Tail counts what is told here. The
 message does not tell how many parts an answer has.
 
 Row.ref is ``OrgnlEndToEndId``, or ``OrgnlInstrId`` where that is absent or NOTPROVIDED. Row.name and Row.account are
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from adapters.standards import verification
 from adapters.standards.message import (
     NOT_PROVIDED,
     Message,
@@ -121,7 +123,9 @@ class _Report:
             if not self._grouped:
                 raise Malformed("no OrgnlGrpInfAndSts", code=Code.SCHEMA, where=xml.place(self._root))
             words = {item.status for item in self.waiting}
-            if first or not (words - {""} and words <= ACCEPTANCE | {""}):
+            if next((item.status for item in (*self.waiting, first) if item and item.status), "") in verification.WORDS:
+                head.kind = DocKind.NAME_CHECK
+            elif first or not (words - {""} and words <= ACCEPTANCE | {""}):
                 head.kind = DocKind.RESULT
             head.currency = first.currency if first else ""
             head.declared_minor = sum_of(self._control_sum, head.currency)

@@ -157,6 +157,18 @@ def test_name_checks_of_a_format_without_payments(run: Run) -> None:
     assert not list((run.folder / "third").iterdir())
 
 
+@pytest.mark.parametrize("message", ["acmt.023.001.02", "acmt.023.001.04"])
+def test_name_checks_of_a_format_that_pays_too(run: Run, message: str) -> None:
+    """The same questions in the message that the bank has agreed on."""
+    content = lines(*(check(number) for number in range(1, 4)))
+    asked = ("--format", "iso20022", "--option", f"name_check={message}", "--checks")
+    done = encoded(run, content, *asked)
+    assert done.code == 0, done.out
+    (document,) = done.json["documents"]
+    assert message.encode() in (run.folder / "out" / document["name"]).read_bytes()
+    assert [row.ref for row in read(run.folder / "out", document, "iso20022")] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize(
     ("changed", "code", "where"),
     [
