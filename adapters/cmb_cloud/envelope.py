@@ -85,7 +85,7 @@ def hidden_in(body: bytes) -> bytes:
 
 
 def _plain(body: bytes) -> bytes:
-    words = " ".join(body[:200].decode("utf-8", "replace").split())
+    words = " ".join(body[:200].decode("utf-8", "backslashreplace").split())
     raise Malformed(f"the server says {words!r}" if words else "the reply is empty")
 
 

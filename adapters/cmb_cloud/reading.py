@@ -92,7 +92,7 @@ class _Listed(_Record, rename="camel"):
     y_crt_sqn: str = ""
     y_crt_acc: str = ""
     y_crt_nam: str = ""
-    y_rsv30z: str = ""
+    note: str = msgspec.field(name="yRsv30z", default="")
 
 
 class ReplyHead(msgspec.Struct):
@@ -254,7 +254,7 @@ def _listed(said: Reply) -> Iterator[Item]:
     listed = said.records("BAKRVLIN2Y", _Listed)
     yield _head(said, DocKind.WHITELIST, RECEIVED)
     for entry in listed:  # the bank pads with blanks
-        ref, number = entry.y_rsv30z.strip(), entry.y_crt_sqn.strip()
+        ref, number = entry.note.strip(), entry.y_crt_sqn.strip()
         yield Row(ref, None, "", "A", (), number, name=entry.y_crt_nam.strip(), account=entry.y_crt_acc.strip())
     yield Tail(count=len(listed), minor=None)
 
@@ -339,6 +339,8 @@ def _our_agency(part: _Part) -> _Read:
         declared_count=_number(told.get("ttlcnt", ""), "ttlcnt"),
         declared_minor=_amount(told.get("ttlamt", "")),
     )
+    if None in (head.declared_count, head.declared_minor):
+        raise Malformed("a part without the sums of the whole", code=Code.SCHEMA)
     rows = [_our_row(d, "cprref", "trsamt", "accnam", "accnbr") for d in part.body.get("bb6cdcdlx1", [])]
     if (sum(row.amount or 0 for row in rows), len(rows)) != (
         _amount(told.get("curamt", "")),
