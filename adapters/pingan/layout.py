@@ -97,7 +97,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     operator: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z]{1,5}(?!\n)$")] = "00000"
     upload: str = ""  # the folder ``up`` beside the commands, as the bank's client sees it
     download: str = ""  # the folder ``down``, likewise
-    ask_every_s: Annotated[int, msgspec.Meta(ge=1)] = 60
+    first_ask_s: Annotated[int, msgspec.Meta(ge=0)] = 300  # how long after sending the first question waits
+    ask_every_s: Annotated[int, msgspec.Meta(ge=1)] = 300
 
 
 def yuan(minor: int) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
+from datetime import timedelta
 
 from adapters.pingan import packet
 from adapters.pingan.codes import DONE, FAILED
@@ -64,6 +65,10 @@ SINGLE_BYTES_MAX = 1024
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,98}[A-Za-z0-9]", re.ASCII)
 
 
+class Declined(NotSent):
+    """The bank's own word that it does not do this, or not now; what it says of another Document may be different."""
+
+
 class Talk:
     """The commands of one conversation: each with a serial number of its own."""
 
@@ -101,7 +106,7 @@ class Talk:
         if found is None:
             raise NotSent(f"{transaction}: no reply of the bank's ({answer.status})")
         if not found.ok:
-            raise NotSent(f"{transaction}: {_words(found)}")
+            raise Declined(f"{transaction}: {_words(found)}")
         return found, answer.body
 
 
@@ -214,7 +219,8 @@ def inquire(document: SealedDocument, context: Context) -> Route[Found | NotFoun
     command = found.transaction
     if not (found.leaf("BatchStt") or found.leaf("Status")):
         raise NotSent(f"{command}: the reply tells no state", where=document.reference)
-    yield Take(f"{document.reference}.{command}", body, document.reference)
+    name = f"{document.reference}.{command}.{context.now:%Y%m%d%H%M%S}"  # its own: the same word again may end another doubt
+    yield Take(name, body, document.reference)
     return Asked()
 
 
@@ -235,19 +241,32 @@ def _state(document: SealedDocument, talk: Talk) -> Route[tuple[Packet, bytes]]:
 
 
 def fetch(context: Context) -> Route[Fetched]:
-    """Ask about every Document whose lines are not all told; bring in what there is of it."""
+    """Ask about every Document whose lines are not all told; bring in what there is of it. Raises NotSent where nothing else came of it."""
     options = format_options(context.bank, Options)
-    count = 0
-    for awaited in context.awaited:
-        talk = Talk(context, awaited.document.reference)
-        found, body = yield from _state(awaited.document, talk)
-        state = found.leaf("BatchStt") or found.leaf("Status")
-        if found.transaction == BATCH_STATE and state == DONE:
-            count += yield from _returned(awaited.document, talk, found)
-        elif state in (DONE, FAILED):
-            name = f"{awaited.document.reference}.{found.transaction}"
-            count += bool((yield Take(name, body, awaited.document.reference)))
+    waited = [
+        one.document for one in context.awaited if context.now - one.sent >= timedelta(seconds=options.first_ask_s)
+    ]
+    count, declined = 0, None
+    for document in waited:
+        try:
+            count += yield from _told(document, context)
+        except Declined as no:
+            declined = declined or no
+    if declined and not count:
+        raise declined
     return Fetched(count, options.ask_every_s)
+
+
+def _told(document: SealedDocument, context: Context) -> Route[int]:
+    """Ask about one Document: 1 where something of it went through the door."""
+    talk = Talk(context, document.reference)
+    found, body = yield from _state(document, talk)
+    state = found.leaf("BatchStt") or found.leaf("Status")
+    if found.transaction == BATCH_STATE and state == DONE:
+        return (yield from _returned(document, talk, found))
+    if state in (DONE, FAILED):
+        return int(bool((yield Take(f"{document.reference}.{found.transaction}", body, document.reference))))
+    return 0
 
 
 def _returned(document: SealedDocument, talk: Talk, done: Packet) -> Route[int]:

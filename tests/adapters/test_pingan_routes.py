@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -12,7 +13,22 @@ import pytest
 from adapters.pingan import ADAPTER, packet
 from gateway.core.bank import Bank, DocKind, WireKind
 from gateway.core.errors import InDoubt, NotSent
-from gateway.core.route import Answer, Asked, Context, Post, Put, Read, Request, SealedDocument, Sent, Stat, Take, Wait
+from gateway.core.route import (
+    Answer,
+    Asked,
+    Awaited,
+    Context,
+    Fetched,
+    Post,
+    Put,
+    Read,
+    Request,
+    SealedDocument,
+    Sent,
+    Stat,
+    Take,
+    Wait,
+)
 from tests.adapters.journeys import HOSTILE
 from tests.adapters.replies.pingan import AGAIN, reply
 from tests.adapters.suite import LINES, NOW, bank_of, written
@@ -207,3 +223,29 @@ def test_a_doubt_about_a_single_payment_is_asked_for(state: str, taken: int) -> 
             drive.end()
     assert sum(isinstance(request, Take) for request in drive.asked) == taken
     assert drive.posts() == [("KHKF04", {"OrderNumber": ORDER, "AcctNo": "9900100000000000123"}, False)]
+
+
+def awaited(ago_s: int) -> Awaited:
+    """A single payment, sent so many seconds ago."""
+    return Awaited(document=document(SINGLE), cursor="", sent=NOW - timedelta(seconds=ago_s))
+
+
+def fetching(*ago_s: int, answers: list[Answer]) -> Drive:
+    """Results asked for."""
+    context = Context(bank=bank(mode="single"), now=NOW, awaited=tuple(awaited(ago) for ago in ago_s))
+    return Drive(ROUTES.fetch(context), SINGLE, KHKF04=answers)
+
+
+def test_what_the_bank_declines_about_one_does_not_stop_the_next() -> None:
+    """It is asked about all; only where nothing came of it is there a word to report."""
+    told = good("KHKF04", OrderNumber=ORDER, Status="20")
+    no = Answer(200, reply("KHKF04", {}, code="AFE003"), "")
+    assert fetching(900, 900, answers=[no, told]).end() == Fetched(1, 300)
+    with pytest.raises(NotSent, match="AFE003"):
+        fetching(900, 900, answers=[no, no]).end()
+
+
+def test_the_first_question_waits() -> None:
+    """What has only just been sent is not asked about."""
+    drive = fetching(299, answers=[])
+    assert (drive.end(), drive.posts()) == (Fetched(0, 300), [])

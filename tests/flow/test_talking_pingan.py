@@ -24,7 +24,7 @@ FOLDERS = {"upload": "D:\\b2bi\\up", "download": "D:\\b2bi\\down"}
 
 def talk(make_house: MakeHouse, at: Desk, **options: str | int | bool) -> tuple[House, Line]:
     """A house whose bank is reached through the client on the machine beside it."""
-    return talking(make_house, ADAPTER, at, ask_every_s=1, **FOLDERS, **options)
+    return talking(make_house, ADAPTER, at, first_ask_s=0, ask_every_s=1, **FOLDERS, **options)
 
 
 def all_paid(house: House) -> Callable[[], bool]:
