@@ -97,7 +97,7 @@ def _messages(source: BinaryIO) -> Iterator[bytes]:
     rest = b""
     while data := source.read(_BLOCK_BYTES):
         searched = max(0, len(rest) - len(_NEXT))
-        rest += data
+        rest = rest + data if rest else data.lstrip()
         while (cut := rest.find(_NEXT, searched)) >= 0:
             yield rest[:cut]
             rest, searched = rest[cut + 1 :], 0
@@ -108,7 +108,7 @@ def _components(message: bytes) -> Iterator[Component]:
     """INFO first, then every other component in order, those of unknown names last. Raises Malformed."""
     names = Names("")
     seen = False
-    for element in xml.stream(io.BytesIO(message), _KNOWN | {ROOT}):
+    for element in xml.stream(io.BytesIO(message.strip()), _KNOWN | {ROOT}):  # some servers put an empty line first
         name = names[str(element.tag)]
         parent = element.getparent()
         if name == ROOT:
@@ -221,8 +221,10 @@ def _answer(info: Texts, components: Iterable[Component]) -> Iterator[Item]:
             head.reasons = reasons_of("ERRCOD", component.texts.get("ERRCOD", ""), component.texts.get("ERRDSP", ""))
         elif component.name == "NTAGCINQZ":
             waiting.append(_batch(component.texts))
-            head.declared_count = _count(component.texts, "TRSNUM")
-            head.declared_minor = _money(component.texts, "TOTAMT", component.name)
+            head.declared_count = _count(component.texts, "TRSNUM") if component.texts.get("TRSNUM") else None
+            head.declared_minor = (
+                _money(component.texts, "TOTAMT", component.name) if component.texts.get("TOTAMT") else None
+            )
             head.reference = component.texts.get("REQNBR", "")
             head.created = component.texts.get("OPRDAT", "")
         elif component.name in ("NTAGDINFY1", "NTQRYRVLZ") and reply:

@@ -156,6 +156,21 @@ def test_a_return_is_matched_by_our_key() -> None:
     assert ADAPTER.judge(head, None, rows[0], Agreement()) == Judgement(Outcome.RETURNED, Verdict.NAME_MISMATCH)
 
 
+def test_an_empty_line_before_and_after_an_answer() -> None:
+    """Some servers send them; the answer is the same."""
+    body = replies.batch("R1", "FIN", "S", 3, "5.00").body
+    assert read(ADAPTER, b"\r\n" + body + b"\n\n")[0] == read(ADAPTER, body)[0]
+    end, _ = walk(route.submit(DOCUMENT, context("0099960770/1")), Answer(200, b"\n" + replies.taken().body + b"\n"))
+    assert end == Sent(DOCUMENT.digest)
+
+
+def test_a_batch_without_totals() -> None:
+    """Then it declares none."""
+    text = replies.batch("R1").body.decode("gbk").replace("<TRSNUM>003005</TRSNUM><TOTAMT>0.00</TOTAMT>", "")
+    head, _, _ = answer_of(Answer(200, text.encode("gbk")))
+    assert (head.original, head.declared_count, head.declared_minor) == ("R1", None, None)
+
+
 def test_one_batch_is_the_word_on_the_whole() -> None:
     """Two batches under one reference are told apart as blocks, and declare no totals."""
     head, blocks, _ = answer_of(replies.batch("R1", "FIN", "F", 3, "5.00"))
