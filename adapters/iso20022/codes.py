@@ -57,7 +57,7 @@ def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement
     if _says_duplicate(row) or _says_duplicate(block) or _says_duplicate(head):
         return _DUPLICATE
     if row is None:
-        return _judge_many(block if block is not None else head)
+        return _judge_many(block if block is not None else head, agreement)
     if row.status:
         return _judge_line(row.status, row.reasons, agreement)
     above = next((level for level in (block, head) if level is not None and level.status), None)
@@ -65,7 +65,9 @@ def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement
         return _UNKNOWN
     if above.status == _REJECTED and row.reasons:
         return _judge_line(_REJECTED, row.reasons, agreement)  # the line's own reason for its block's rejection
-    inherited = _judge_many(above)
+    inherited = _judge_many(above, agreement)
+    if inherited == _PAID:  # "all of it is credited" moves no money: a payment is paid when its own line says so
+        return _TAKEN_UP
     if inherits(inherited) or inherited.outcome in (Outcome.PENDING, Outcome.NONE):
         return inherited
     return Judgement(Outcome.UNKNOWN, inherited.verdict)
@@ -88,10 +90,12 @@ def _judge_line(status: str, reasons: Sequence[Reason], agreement: Agreement) ->
     return _judge_word(status)
 
 
-def _judge_many(level: Head | Block) -> Judgement:
+def _judge_many(level: Head | Block, agreement: Agreement) -> Judgement:
     """A block's or a file's word on all its lines."""
     if not level.status:
         return _SILENT
+    if level.status in agreement.credited:
+        return _PAID
     if level.status == _REJECTED:
         verdict = _decisive(level.reasons)
         proof = MEANINGS[verdict].proves_unbooked

@@ -228,11 +228,11 @@ def test_levels_that_disagree() -> None:
 
 
 def test_credited_above_a_line_is_pending() -> None:
-    """ACCC of a block or file does not say which lines: paid is only ever said of a line."""
+    """ACCC of a block or file does not say which lines: it is the bank's word on the whole and shown as such, and pays no line."""
     for agreement in (CAREFUL, SETTLED):
         assert line("", group="<GrpSts>ACCC</GrpSts>", agreement=agreement) == ("pending", "RECEIVED")
         assert line("", own="<PmtInfSts>ACSC</PmtInfSts>", agreement=agreement) == ("pending", "RECEIVED")
-    assert group_of("<GrpSts>ACCC</GrpSts>") == ("pending", "RECEIVED")
+    assert group_of("<GrpSts>ACCC</GrpSts>") == ("paid", "PAID")
     assert group_of("") == ("none", "RECEIVED")
 
 
