@@ -76,6 +76,10 @@ class Cursor(NamedTuple):
         return Cursor(self.part + 1, self.offset + len(part), number)
 
 
+class Unanswered(NotSent):
+    """The server does not say: a question may be asked again at any time."""
+
+
 class Page(NamedTuple):
     """One page of an answer, as it was opened."""
 
@@ -152,7 +156,7 @@ def _posted(part: bytes, context: Context, told: Options, mark: str, once: str =
     return answer
 
 
-def _opened(answer: Answer, told: Options, doubt: type[InDoubt | NotSent]) -> Route[bytes]:
+def _opened(answer: Answer, told: Options, doubt: type[InDoubt] | type[NotSent]) -> Route[bytes]:
     """The reply in plain. Raises ``doubt`` for the server's errors, which are plain text under any status."""
     try:
         hidden = envelope.hidden_in(answer.body)
@@ -206,6 +210,7 @@ def fetch(context: Context) -> Route[Fetched]:
         return Fetched(0)
     told = options(context.bank)
     count, asked, wait_s = 0, False, int(told.ask_every_s)
+    unanswered: list[Unanswered] = []
     for awaited in context.awaited:
         due_s = int((awaited.sent + timedelta(seconds=int(told.first_ask_s)) - context.now).total_seconds())
         if due_s > 0:
@@ -215,9 +220,15 @@ def fetch(context: Context) -> Route[Fetched]:
             yield Wait(int(told.pause_s))
         asked = True
         query = yield from _query(awaited.document)
-        pages = yield from _pages(awaited.document, context, told, query)
+        try:
+            pages = yield from _pages(awaited.document, context, told, query)
+        except Unanswered as error:  # one that the bank does not answer keeps no other from being asked about
+            unanswered.append(error)
+            continue
         if any(_tells(page) for page in pages):
             count += yield from _take(pages, awaited.document, context)
+    if unanswered and len(unanswered) == len(context.awaited):
+        raise unanswered[0]
     return Fetched(count, max(1, wait_s))
 
 
@@ -273,7 +284,7 @@ def _query(document: SealedDocument) -> Route[str]:
 
 
 def _pages(document: SealedDocument, context: Context, told: Options, query: str) -> Route[list[Page]]:
-    """Every page of the answer to one question. Raises NotSent for what is no answer: a question may be asked again at any time."""
+    """Every page of the answer to one question. Raises Unanswered."""
     pages: list[Page] = []
     more: dict[str, str] = {}
     while len(pages) < PAGES_MAX:
@@ -282,15 +293,17 @@ def _pages(document: SealedDocument, context: Context, told: Options, query: str
         name, first = _CONTINUES[query], _question(query, document, told)
         part = msgspec.json.encode({"body": {name: [{**first, **more}]}, "funcode": query}, order="sorted")
         answer = yield from _posted(part, context, told, f"{document.reference}Q{len(pages):03d}")
-        text = yield from _opened(answer, told, NotSent)
+        text = yield from _opened(answer, told, Unanswered)
         try:
             page = Page(text, reply(text))
             found = page.said.first(name)
         except Malformed as error:
-            raise NotSent(f"no answer about {document.reference}: {error.what}") from error
+            raise Unanswered(f"no answer about {document.reference}: {error.what}") from error
         head = page.said.head
         if head.resultcode != RECEIVED or head.funcode != query:
-            raise NotSent(f"asked about {document.reference}, the bank says {head.resultcode} {head.resultmsg[:120]}")
+            raise Unanswered(
+                f"asked about {document.reference}, the bank says {head.resultcode} {head.resultmsg[:120]}"
+            )
         pages.append(page)
         more = {key: value for key, value in found.items() if key in _KEYS}
         if not more:

@@ -18,10 +18,25 @@ from adapters.cmb_cloud import envelope
 from adapters.cmb_cloud.codes import CODES, judge
 from adapters.cmb_cloud.layout import PER_PART, options, write_pairs, write_payment
 from adapters.cmb_cloud.reading import read
-from adapters.cmb_cloud.route import Cursor, inquire, submit
+from adapters.cmb_cloud.route import Cursor, fetch, inquire, submit
 from gateway.core.bank import Agreement, Bank, Block, DocKind, Head, ListHead, PairLine, PayLine, Row, SealSlot, Tail
 from gateway.core.errors import Code, InDoubt, Malformed, NotSent, Refused, SheyinError
-from gateway.core.route import Answer, Asked, Context, NotFound, Post, Read, Request, Save, SealedDocument, Sent, Take
+from gateway.core.route import (
+    Answer,
+    Asked,
+    Awaited,
+    Context,
+    Fetched,
+    NotFound,
+    Post,
+    Read,
+    Request,
+    Save,
+    SealedDocument,
+    Sent,
+    Take,
+    Wait,
+)
 from gateway.core.verdicts import Outcome, Verdict
 from tests.adapters.replies.cmb_cloud import MARKED, batch, details, payload, said
 from tests.adapters.suite import ADAPTERS, LINES, NOW, bank_of, head_of, line_of
@@ -550,3 +565,28 @@ def test_an_amendment_names_the_banks_own_number() -> None:
     requests, result = drive(submit(document, context()), [said("BAKQRYRVL", {})], data)
     assert isinstance(result, NotSent)
     assert len(posted(requests)) == 1
+
+
+def test_one_that_is_not_answered_keeps_no_other_from_being_asked_about() -> None:
+    """Unless the bank answers nothing at all: then the lane waits before it asks again."""
+    sent = NOW.replace(day=9)
+    awaited = tuple(
+        Awaited(document=msgspec.structs.replace(DOCUMENT, reference=name), cursor="", sent=sent)
+        for name in ("R0", "R1")
+    )
+    finished = said("BB6BPDQY", {"bb6bpdqyz1": [batch("FIN", rtnflg="S")], "bb6bpdqyz2": details(1, 2_500)})
+    asking = msgspec.structs.replace(context(), awaited=awaited)
+    requests, result = drive(fetch(asking), [Answer(500, b"ErrMsg: busy"), finished])
+    assert result == Fetched(1, 300)
+    assert [request.about for request in requests if isinstance(request, Take)] == ["R1"]
+    assert [request.seconds for request in requests if isinstance(request, Wait)] == [2]
+    _, result = drive(fetch(asking), [Answer(500, b"ErrMsg: busy")] * 2)
+    assert isinstance(result, NotSent)
+
+
+def test_nobody_is_asked_too_early() -> None:
+    """Five minutes after sending at the soonest, and when the first is due."""
+    awaited = (Awaited(document=DOCUMENT, cursor="", sent=NOW.replace(hour=8, minute=57)),)
+    requests, result = drive(fetch(msgspec.structs.replace(context(), awaited=awaited)), [])
+    assert (requests, result) == ([], Fetched(0, 120))
+    assert drive(fetch(context()), []) == ([], Fetched(0))

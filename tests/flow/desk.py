@@ -18,6 +18,7 @@ from gateway.edge.wires.https import HttpsWire
 from gateway.sandbox.bank import Counterpart
 from gateway.sandbox.books import summary
 from gateway.sandbox.config import HttpWire, SandboxBank
+from gateway.sandbox.conversation import Conversation
 from gateway.sandbox.http_door import HttpDoor
 from gateway.sandbox.month import DEBIT_ACCOUNT
 from gateway.sandbox.sides import conversation
@@ -39,6 +40,7 @@ class Desk(NamedTuple):
     folder: Path  # of its state
     url: str
     shared: str  # a folder beside the commands, where the format has one
+    speaker: Conversation  # what answers
 
     def books(self) -> dict[str, Any]:
         """Totals of its books."""
@@ -58,9 +60,10 @@ async def desk(
         scenario=str(scenario), **({"keys": None} | settings),
     )  # fmt: skip
     bank = Counterpart(config, None, now="2015-06-10T09:00:00")
-    door = HttpDoor(wire, config.faults, bank, conversation(config, bank), asyncio.Event())
+    speaker = conversation(config, bank)
+    door = HttpDoor(wire, config.faults, bank, speaker, asyncio.Event())
     try:
-        yield Desk(bank, folder / "state", str((await door.open())["url"]), shared)
+        yield Desk(bank, folder / "state", str((await door.open())["url"]), shared, speaker)
     finally:
         await door.close()
         bank.close()

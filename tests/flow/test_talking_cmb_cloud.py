@@ -259,14 +259,40 @@ async def test_a_crash_between_two_parts(talk: Talk) -> None:
     await here.house.sound()
 
 
-async def test_a_batch_that_never_arrived_leaves_again_and_one_that_did_does_not(talk: Talk) -> None:
-    """The bank takes an order and loses it: nothing is told, nothing is sent again unasked."""
-    here: Talking = await talk(faults=Faults(drop="answers", documents=(1,)))
+@pytest.mark.parametrize(("drop", "paid"), [("answers", 3), ("file", 0)])
+async def test_a_batch_that_is_never_spoken_of_does_not_leave_again(talk: Talk, drop: Any, paid: int) -> None:
+    """The bank has taken it and says nothing, or has lost it: it is asked about for hours, and nothing is sent unasked."""
+    here: Talking = await talk(faults=Faults(drop=drop, documents=(1,)))
     await here.paying(3)
-    await until(here.house, lambda: len(here.line.posts) > 5)
+    await until(here.house, lambda: len(here.line.posts) > 40)
     assert here.parts() == ["1-1"]
     assert here.states() == {"batched": 3}
-    assert here.books() == (3, 0, 0)
+    assert here.books() == (paid, 0, 0)
+
+
+async def test_a_bank_that_shows_a_part_late_refuses_it_the_second_time(talk: Talk) -> None:
+    """The reply to part 2 is lost and the list does not show it yet, when the window is over: it leaves again, the bank knows its numbers, and
+    it is in doubt again until the list shows it."""
+    here: Talking = await talk(faults=Faults(http_lost_replies=(2,), documents=(99,)))
+    await here.paying(THREE_PARTS)
+    await here.house.step()
+    shown, hidden = here.desk.speaker._parts, True  # type: ignore[attr-defined]  # the bank's own file of parts
+
+    def late(reference: str) -> list[Any]:
+        parts: list[Any] = shown(reference)
+        return parts[:1] if hidden and asking() else parts
+
+    def asking() -> bool:
+        return not here.line.posts[-1].final
+
+    here.desk.speaker._parts = late  # type: ignore[attr-defined]  # it answers from an older copy
+    await until(here.house, lambda: here.parts() == ["1-1", "1-2", "1-2"])
+    assert here.house.documents()[0][0] == "in_doubt"
+    hidden = False
+    await here.settled()
+    assert here.parts() == ["1-1", "1-2", "1-2", "1-3"]
+    assert here.books() == (THREE_PARTS, 0, 0)
+    await here.house.sound()
 
 
 @pytest.mark.parametrize("seal", ["none", "flipped", "foreign"])
