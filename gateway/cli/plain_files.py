@@ -13,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from gateway.codec import cms, xmldsig
-from gateway.core.bank import Detached, Enveloped, Seal, SealSlot
+from gateway.codec import xmldsig
+from gateway.core.bank import Attached, Detached, Enveloped, Seal, SealSlot
 from gateway.core.errors import Code, Conflict, Refused
 from gateway.core.ports import Crypto
+from gateway.flow import seals
 
-ALGORITHM = "rsa-sha256"
+ALGORITHM = seals.RSA
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -99,19 +100,22 @@ class Folder:
                 size += stream.write(part)
             if size > bytes_max:
                 raise Refused(f"more than the {bytes_max} bytes that a document may have", code=Code.SIZE, where=name)
-        seal_name = ""
+        seal_name, outside = "", None
         if self._crypto is not None and isinstance(shape, Enveloped):
             shown = xmldsig.signed_info(running.digest())
             signed = await self._crypto.sign(key, ALGORITHM, shown)
             stream.seek(offset)
             stream.write(xmldsig.signature(shown, signed, self._crypto.certificate(key)))
         elif self._crypto is not None and isinstance(shape, Detached):
-            attributes = cms.signed_attributes(running.digest(), made)
-            signed = await self._crypto.sign(key, ALGORITHM, attributes)
             seal_name = name + shape.suffix
-            seal = cms.signed_data(attributes, signed, self._crypto.certificate(key))
+            seal = await seals.beside(self._crypto, key, shape, stream, running.digest(), made)
             self._temporary(seal_name).write_bytes(seal)
-        return Written(_digest(stream) if offset >= 0 else running.hexdigest(), size, seal_name)
+        elif self._crypto is not None and isinstance(shape, Attached):
+            outside = await seals.around(self._crypto, key, shape, stream, made)
+            stream.seek(0)
+            size = stream.write(outside)
+        whole = offset < 0 and outside is None
+        return Written(running.hexdigest() if whole else _digest(stream), size, seal_name)
 
     async def _hole_bytes(self, shape: Seal | None, key: str) -> int:
         """Exact size of an enveloped signature; 0 where none is made."""
