@@ -339,8 +339,12 @@ def test_whatever_a_bank_says_there_is_a_judgement(
         assert MEANINGS[judgement.verdict].proves_unbooked
     if judgement.verdict in (Verdict.UNKNOWN_CODE, Verdict.DUPLICATE, Verdict.TIMEOUT):
         assert judgement.outcome is Outcome.UNKNOWN
-    for asked in (ADAPTER.judge(head, level, None, CAREFUL), ADAPTER.judge(head, None, None, CAREFUL)):
-        assert asked.outcome not in (Outcome.PAID, Outcome.FAILED)
+    for asked, said in (
+        (ADAPTER.judge(head, level, None, CAREFUL), own),
+        (ADAPTER.judge(head, None, None, CAREFUL), group),
+    ):
+        assert asked.outcome is not Outcome.FAILED
+        assert asked.outcome is not Outcome.PAID or said == "ACCC"
 
 
 # ------------------------------------------------------------------------------------------------------------- samples
