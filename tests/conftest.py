@@ -27,6 +27,15 @@ hypothesis.settings.register_profile("shared-machine", deadline=None, print_blob
 hypothesis.settings.load_profile("shared-machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is only ever done on purpose."""
+    parser.addoption(
+        "--golden-write",
+        action="store_true",
+        help="write document.bin and events.json of the golden cases (tests/flow/golden.py) anew instead of comparing them",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The run's first process makes the folder through which all of them share servers."""
     if not hasattr(config, "workerinput"):
