@@ -182,7 +182,7 @@ def _proven(answer: Answer, context: Context, told: Options, once: str) -> Route
 def _numbers(document: SealedDocument, context: Context, told: Options) -> Route[dict[str, bytes]]:
     """The bank's own number of each account on its allow-list, which an amendment must name."""
     numbers = {}
-    for page in (yield from _pages(document, context, told, LIST_QUERY)):
+    for page in (yield from _pages(document, context, told, LIST_QUERY, proven=True)):
         for entry in page.said.body.get("BAKRVLIN2Y") or []:
             numbers[str(entry.get("yCrtAcc", "")).strip()] = str(entry.get("yCrtSqn", "")).strip().encode()
     return numbers
@@ -238,7 +238,7 @@ def inquire(document: SealedDocument, context: Context) -> Route[Found | NotFoun
     at = Cursor.of(context.cursor)
     part = yield from _part(document, at.offset)
     query = _QUERY[envelope.funcode_of(part[:-1])]
-    pages = yield from _pages(document, context, told, query)
+    pages = yield from _pages(document, context, told, query, proven=True)
     if query == LIST_QUERY:
         yield from _take(pages, document, context)
         return Asked()
@@ -283,10 +283,14 @@ def _query(document: SealedDocument) -> Route[str]:
     return _QUERY[envelope.funcode_of(part[:-1])]
 
 
-def _pages(document: SealedDocument, context: Context, told: Options, query: str) -> Route[list[Page]]:
-    """Every page of the answer to one question. Raises Unanswered."""
+def _pages(
+    document: SealedDocument, context: Context, told: Options, query: str, *, proven: bool = False
+) -> Route[list[Page]]:
+    """Every page of the answer to one question. ``proven``: something is decided by it here, so its signature is checked here; what is only
+    taken in is checked behind the door. Raises Unanswered."""
     pages: list[Page] = []
     more: dict[str, str] = {}
+    checked = proven and context.bank.sealed
     while len(pages) < PAGES_MAX:
         if pages:
             yield Wait(int(told.pause_s))
@@ -295,10 +299,13 @@ def _pages(document: SealedDocument, context: Context, told: Options, query: str
         answer = yield from _posted(part, context, told, f"{document.reference}Q{len(pages):03d}")
         text = yield from _opened(answer, told, Unanswered)
         try:
-            page = Page(text, reply(text))
+            covered, signature = envelope.split(text) if checked else (text, b"")
+            page = Page(text, reply(covered))
             found = page.said.first(name)
         except Malformed as error:
             raise Unanswered(f"no answer about {document.reference}: {error.what}") from error
+        if checked:
+            yield Verify(covered, signature, envelope.SIGN, envelope.padded_id(told.userid))
         head = page.said.head
         if head.resultcode != RECEIVED or head.funcode != query:
             raise Unanswered(

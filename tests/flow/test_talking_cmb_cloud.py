@@ -307,6 +307,17 @@ async def test_a_forged_answer_touches_nothing(talk: Talk, seal: Any) -> None:
     assert {state for state, _ in here.house.inbound()} == {"applied", "quarantined"}
 
 
+@pytest.mark.parametrize("seal", ["none", "flipped", "foreign"])
+async def test_a_forged_answer_ends_no_doubt(talk: Talk, seal: Any) -> None:
+    """Somebody else's "I know of no such batch" is no answer: nothing leaves a second time."""
+    here: Talking = await talk(faults=Faults(http_errors=(1,), seal=seal, documents=(99,)))
+    await here.paying(3)
+    await until(here.house, lambda: len(here.line.posts) > 6)
+    assert here.parts() == ["1-1"]
+    assert here.house.documents() == [("in_doubt", 1)]
+    assert here.house.lanes()[OWN] != "stopped"
+
+
 async def test_lies_are_parked(talk: Talk) -> None:
     """Another amount, a reason that no table has, a reference of nobody."""
     here: Talking = await talk(faults=Faults(wrong_amount=1, unknown_code=1, foreign_reference=1))
