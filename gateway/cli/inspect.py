@@ -148,7 +148,7 @@ def _known(cert: tuple[Path, ...], bank: str, config: Path | None, output: Outpu
         return Known(known, asked=False), Agreement()
     chosen = loaded.bank(bank)
     pins = certificates or [one for one in known if one.name in chosen.pins]
-    return Known(pins, asked=True), chosen.agreement
+    return Known(pins, asked=True, bank=chosen), chosen.agreement
 
 
 def _detached(adapter: Adapter, file: Path, seal: Path | None) -> bytes | None:

@@ -18,10 +18,12 @@ from typing import BinaryIO, NamedTuple
 from gateway.codec.signed_data import SEAL_BYTES_MAX
 from gateway.codec.xmldsig import DS
 from gateway.core.adapter import Adapter
-from gateway.core.bank import Detached, Enveloped
-from gateway.core.errors import Code, Refused, Unverified
+from gateway.core.bank import Attached, Bank, Detached, Enveloped, Inline
+from gateway.core.errors import Code, Malformed, Refused, Unverified
 from gateway.edge.crypto import signed, xmldsig
+from gateway.edge.crypto.algorithms import named
 from gateway.edge.crypto.keys import FILE_BYTES_MAX, Certificate, KeyFiles, read_certificate
+from gateway.edge.crypto.pins import check_validity, signer
 
 #: A tree of the whole Document is built to verify an enveloped seal; above this `inspect` reads it without.
 VERIFIED_BYTES_MAX = 256 * 1024 * 1024
@@ -53,6 +55,7 @@ class Known(NamedTuple):
 
     certificates: Sequence[Certificate]
     asked: bool
+    bank: Bank | None = None  # whose Document it is, where that was told
 
 
 def given_certificates(paths: Sequence[Path]) -> list[Certificate]:
@@ -79,6 +82,10 @@ def check(
         return (_check_detached(shape, payload, seal, known, at), payload) if seal else (Finding(State.ABSENT), payload)
     if isinstance(shape, Enveloped):
         return _check_enveloped(shape, payload, size, known, at)
+    if isinstance(shape, Attached):
+        return _check_attached(shape, payload, size, known, at)
+    if isinstance(shape, Inline):
+        return _check_inline(shape, payload, size, known, at)
     return Finding(State.ABSENT, why="this format has no seal: what counts is the channel it came by"), payload
 
 
@@ -97,6 +104,55 @@ def _check_detached(shape: Detached, payload: BinaryIO, seal: bytes, known: Know
     finally:
         payload.seek(0)
     return Finding(State.VALID, _named(pin))
+
+
+def _check_attached(
+    shape: Attached, payload: BinaryIO, size: int, known: Known, at: datetime
+) -> tuple[Finding, BinaryIO]:
+    """What stands inside is read in any case: only the finding says whether it may be believed."""
+    if size > VERIFIED_BYTES_MAX:
+        return Finding(State.UNVERIFIED, why=f"larger than {VERIFIED_BYTES_MAX} bytes"), payload
+    try:
+        parsed = signed.read(shape, payload.read(), VERIFIED_BYTES_MAX)
+    except Unverified as error:
+        return Finding(State.INVALID, why=error.what), payload
+    finally:
+        payload.seek(0)
+    claimed = next((_subject(der) for der in parsed.certificates), "") or f"certificate number {parsed.serial:x}"
+    inside = BytesIO(parsed.content or b"")
+    if not known.certificates:
+        return Finding(State.UNVERIFIED, claimed, "no certificate was given to verify it with"), inside
+    try:
+        pin, content = signed.verify_attached(known.certificates, payload, at, shape, VERIFIED_BYTES_MAX)
+    except Unverified as error:
+        return _refuted(error, claimed, known), inside
+    finally:
+        payload.seek(0)
+    return Finding(State.VALID, _named(pin)), BytesIO(content)
+
+
+def _check_inline(shape: Inline, payload: BinaryIO, size: int, known: Known, at: datetime) -> tuple[Finding, BinaryIO]:
+    if size > VERIFIED_BYTES_MAX:
+        return Finding(State.UNVERIFIED, why=f"larger than {VERIFIED_BYTES_MAX} bytes"), payload
+    try:
+        covered, signature = shape.split(payload.read())
+    except (Malformed, ValueError, LookupError):
+        return Finding(State.ABSENT), payload
+    finally:
+        payload.seek(0)
+    if not known.certificates:
+        return Finding(State.UNVERIFIED, why="no certificate was given to verify it with"), payload
+    if shape.signer_id is not None and known.bank is None:
+        return Finding(State.UNVERIFIED, why="the signer id is the bank's own: say whose it is with --bank"), payload
+    signer_id = shape.signer_id(known.bank) if shape.signer_id is not None and known.bank is not None else ""
+    pin = signer(known.certificates, named(shape.algorithm), signature, covered, signer_id)
+    if pin is None:
+        return Finding(State.INVALID if known.asked else State.UNVERIFIED, why="the signature does not hold"), payload
+    try:
+        check_validity(pin, at)
+    except Unverified as error:
+        return Finding(State.INVALID, _named(pin), error.what), payload
+    return Finding(State.VALID, _named(pin)), BytesIO(covered)
 
 
 def _check_enveloped(
