@@ -29,7 +29,8 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
-NOTICED = settings(QUICK, max_examples=60, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+#: It stops at the first that finds the fault: usually among the first hundred.
+NOTICED = settings(QUICK, max_examples=1_000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 S, E = AttemptState, AttemptEvent
 
 
@@ -92,6 +93,7 @@ FAULTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_it_would_notice(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
     """With a guard taken away the town finds what the guard is for: else its silence would mean nothing."""

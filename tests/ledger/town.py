@@ -25,7 +25,7 @@ from gateway.core.money import Totals
 from gateway.core.results import Told
 from gateway.core.states import DocumentEvent, DocumentState
 from gateway.core.verdicts import Judgement, Outcome, Verdict
-from gateway.edge.ledger import accept, collect, intake, lanes, mend, outbox, release
+from gateway.edge.ledger import accept, collect, filing, intake, lanes, mend, outbox, release
 from tests.ledger.books import BANKS, FAILED, PAID, RETURNED, ROUNDS_MAX, UNKNOWN, Books, Letter
 from tests.ledger.kit import CHECKER, MAKER, VERDICTS, Naming, chunk, doubted, pay
 
@@ -175,10 +175,10 @@ class Town(Books):
     def file(self, bank: str, rows: int) -> None:
         """Whatever is ready gets into Documents of at most so many rows."""
         day = self.ledger.clock.now().date()
-        for group in self.ledger.do(lanes.ready_groups, bank):
+        for group in self.ledger.do(filing.ready_groups, bank):
             count = group.totals.count
             ranks = [Ranks(first, min(first + rows - 1, count)) for first in range(1, count + 1, rows)]
-            self.ledger.do(lanes.file_batch, group, self.epochs[bank], ranks, Naming(bank, day), day)
+            self.ledger.do(filing.file_batch, group, self.epochs[bank], ranks, Naming(bank, day), day)
 
     @rule(pick=st.integers(0, 9))
     def seal(self, pick: int) -> None:

@@ -12,6 +12,7 @@ from gateway.edge.ledger import (
     audit,
     byhand,
     collect,
+    filing,
     intake,
     lanes,
     letters,
@@ -44,9 +45,9 @@ class SqlLedger(Operations):
     # lanes
     lane_lease = write(lanes.lane_lease)
     lane_free = write(lanes.lane_free)
-    ready_groups = read(lanes.ready_groups)
-    group_amounts = read(lanes.group_amounts)
-    file_batch = write(lanes.file_batch)
+    ready_groups = read(filing.ready_groups)
+    group_amounts = read(filing.group_amounts)
+    file_batch = write(filing.file_batch)
     documents = read(lanes.documents)
     awaited = read(lanes.awaited)
     pay_lines = read(lanes.pay_lines)
@@ -57,7 +58,7 @@ class SqlLedger(Operations):
     save_cursor = write(lanes.save_cursor)
     doubt_sendings = write(lanes.doubt_sendings)
     mark_inquired = write(lanes.mark_inquired)
-    open_inquiry = write(lanes.open_inquiry)
+    open_inquiry = write(filing.open_inquiry)
     stop_lane = write(lanes.stop_lane)
     resume_lane = write(lanes.resume_lane)
 
