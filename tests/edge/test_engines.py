@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -20,11 +21,12 @@ from gateway.core.errors import Code, Refused, Unavailable, Unverified
 from gateway.edge.crypto import ConfiguredCrypto, KeyFile, KeyFiles, PinFile
 from gateway.edge.crypto.keys import Device, Service, load_held
 from gateway.edge.crypto.pki import DevPki
-from gateway.edge.crypto.remote import RemoteEngine
+from gateway.edge.crypto.remote import RemoteEngine, SignRequest, request_digest
 from gateway.edge.work import ThreadWork
 from gateway.sandbox.signing_service import Fault, SigningService
 from tests.edge import engine_bench as bench
 from tests.edge.seal_forms import FORMS, Form, signed_part
+from tests.servers import ROOT
 
 ENGINES = ("files", "pkcs11", "service")
 DATA = b"H|SHEYIN|1|PAY\n" * 1000
@@ -313,6 +315,15 @@ async def test_a_request_names_itself_and_never_holds_the_document(keys: DevPki,
     lines = f"sign\n{body['key']}\n{body['algorithm']}\n{body['digest']}\n"
     assert body["request"] == sha256(lines.encode()).hexdigest()
     await port.close()
+
+
+@pytest.mark.parametrize("page", ["signing-service.md", "signing-service.zh-CN.md"])
+def test_the_documented_request_names_itself(page: str) -> None:
+    """The example of either page is a request that a service written after it would take."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    example = text.partition("```json\n")[2].partition("\n```")[0]
+    request = msgspec.json.decode(example, type=SignRequest)
+    assert request.request == request_digest("sign", request.key, request.algorithm, request.digest)
 
 
 async def test_health_and_certificates_are_compared_with_ours(keys: DevPki, running: SigningService) -> None:
