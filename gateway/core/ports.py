@@ -238,7 +238,7 @@ class Wire(Protocol):
     """One Bank's transport. It performs requests; it decides nothing.
 
     Raises NotSent where it is sure that the request had no effect at the bank, InDoubt where it is not, Unverified where the partner's
-    identity (host key, certificate) is wrong, Malformed for a name or size we do not take.
+    identity (host key, certificate) is wrong, before it got anything; Malformed for a name or size we do not take.
     """
 
     async def perform(self, request: Request) -> Any:

@@ -62,7 +62,7 @@ class Traveller:
         self._take_in, self._read, self._save, self._deadline_s = take_in, read, save, deadline_s
 
     async def travel(self, route: Route[T]) -> T:
-        """The route's result. Raises NotSent, InDoubt; Unverified, Malformed and Halt only while nothing final was started.
+        """The route's result. Raises NotSent, InDoubt; Malformed and Halt while nothing final was begun, Unverified while nothing has left.
 
         A cancellation passes as it is: whoever drives us finds the Document in ``sending`` and doubts it.
         """
@@ -131,9 +131,12 @@ def _known(error: BaseException, request: Request | None, *, left: bool) -> Base
         return error
     if isinstance(error, NotSent):
         return InDoubt(f"a part has left, the next did not: {error.what}", where=error.where) if left else error
+    answer = isinstance(request, Verify | Open)
+    if isinstance(error, Unverified) and request is not None and not (left or answer):
+        return error  # whoever is there is not the bank, and has got nothing: a wire looks before it speaks
     if left or (request is not None and is_final(request)):
         return InDoubt(f"it ended with {_words(error)}")
-    if isinstance(error, Unverified) and isinstance(request, Verify | Open):  # an answer that proves nothing is none
+    if isinstance(error, Unverified) and answer:  # an answer that proves nothing is none
         return NotSent(f"an answer that is not proven: {error.what}", code=error.code)
     if isinstance(error, Unverified | Malformed | Halt):
         return error

@@ -25,6 +25,7 @@ from gateway.edge.work import InlineWork
 from gateway.flow.collect import Collector
 from gateway.flow.sealing import Sealer
 from gateway.sandbox.config import Answers, Faults, Keys
+from tests.edge.https_bank import Authority, HttpsBank, answering
 from tests.flow.desk import AGREEMENT, Desk, Line, desk, repay_name, until
 from tests.flow.fakes import Killed
 from tests.flow.house import OWN, House, bank, chunks, header, orders
@@ -316,6 +317,22 @@ async def test_a_forged_answer_ends_no_doubt(talk: Talk, seal: Any) -> None:
     assert here.parts() == ["1-1"]
     assert here.house.documents() == [("in_doubt", 1)]
     assert here.house.lanes()[OWN] != "stopped"
+
+
+async def test_another_key_at_the_banks_door(talk: Talk, tmp_path: Path) -> None:
+    """Whoever shows it gets not a byte: the Document surely has not left, and the lane is stopped for a person."""
+    here: Talking = await talk()
+    authority = Authority()
+    async with HttpsBank(tmp_path, authority.issue("somebody"), answering()) as somebody:
+        options = {"url": somebody.url, "ca": authority.own.pem.decode(), "pin": authority.issue("bank").pin}
+        configured = msgspec.structs.replace(here.house.partners[OWN].bank, wire_options=options)
+        line = Line(configured, here.house.archive, Credentials(here.house.folder, {}))
+        here.house.wires[OWN] = line  # type: ignore[assignment]  # a wire, not a fake one
+        await here.paying(3)
+        await here.house.step()
+        assert here.house.documents()[0][0] == "sealed"
+        assert here.house.lanes()[OWN] == "stopped"
+        assert somebody.asked == []
 
 
 async def test_lies_are_parked(talk: Talk) -> None:

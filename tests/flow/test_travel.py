@@ -200,7 +200,7 @@ class Case(NamedTuple):
         if isinstance(self.error, NotSent):
             return NotSent  # the wire is sure
         if is_final(self.request):
-            return InDoubt
+            return Unverified if isinstance(self.error, Unverified) else InDoubt  # a wire looks before it speaks
         if isinstance(self.error, Unverified) and isinstance(self.request, Verify | Open):
             return NotSent  # an answer that is not proven is no answer; it is not the partner that is wrong
         return type(self.error) if isinstance(self.error, PASSING) else NotSent
