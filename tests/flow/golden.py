@@ -59,6 +59,11 @@ class Case(NamedTuple):
         """What the payer publishes, and to which Bank."""
         return msgspec.json.decode((self.folder / "instruction.json").read_bytes(), type=Ordered)
 
+    def bank(self, **more: Any) -> Bank:
+        """The Bank of the case, which has no pins; ``more`` instead of what it has."""
+        found = msgspec.to_builtins(bank_of(CODE, adapter=self.adapter.code, pins=())) | self.ordered.bank | more
+        return msgspec.convert(found, type=Bank)
+
     def held(self, name: str) -> bytes:
         """One of the other files."""
         return (self.folder / name).read_bytes()
@@ -83,16 +88,11 @@ async def play(make_house: Callable[..., House], case: Case) -> Played:
     """
     writes: list[bytes] = []
     adapter = recording(case.adapter, writes)
-    bank = msgspec.convert(
-        msgspec.to_builtins(bank_of(CODE, adapter=adapter.code, pins=())) | case.ordered.bank, type=Bank
-    )
+    bank = case.bank()
     house = make_house(bank)
     house.partners[CODE] = Partner(bank=bank, adapter=adapter)
-    assert await house.submit(case.ordered.instructions) == "accepted"
-    await house.release()
-    await house.step(CODE, times=2)
-    ((reference, state, digest),) = house.rows("SELECT reference, state, digest FROM document")
-    assert state == "sent"
+    reference = await at_the_bank(house, case)
+    ((digest,),) = house.rows("SELECT digest FROM document")
     unsealed = Partner(bank=msgspec.structs.replace(bank, sealed=False), adapter=adapter)
     await house.collector.take_in(
         unsealed, "result.bin", _once(case.held("result.bin")), "folder", None, str(reference)
@@ -107,6 +107,16 @@ async def play(make_house: Callable[..., House], case: Case) -> Played:
     await house.sound()
     document = b"".join(writes)
     return Played(document, pretty(told).replace(digest.encode(), sha256(document).hexdigest().encode()))
+
+
+async def at_the_bank(house: House, case: Case) -> str:
+    """Everything as ordered, and the Document sent: its reference."""
+    assert await house.submit(case.ordered.instructions) == "accepted"
+    await house.release()
+    await house.step(CODE, times=2)
+    ((reference, state),) = house.rows("SELECT reference, state FROM document")
+    assert state == "sent"
+    return str(reference)
 
 
 def recording(adapter: Adapter, writes: list[bytes]) -> Adapter:
