@@ -24,7 +24,7 @@ from tests.cli.office import BIN, START_S, Office, header, order
 from tests.edge.https_bank import Authority
 from tests.servers import ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(300)]
 BANK = "BANKA"
 COUNT = 2_500
 FAILING = 7

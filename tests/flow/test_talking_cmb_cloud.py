@@ -358,6 +358,19 @@ async def test_an_order_that_is_refused_as_a_whole(talk: Talk) -> None:
     assert here.books() == (0, 0, 0)
 
 
+async def test_money_that_comes_back(talk: Talk) -> None:
+    """退票 of a batch payment: FIN with B, told with its amount and reason, is returned and may be paid again."""
+    account = orders(1)[0].account
+    here: Talking = await talk("batch", {account: {"verdict": "PAID", "returns": "ACCOUNT_CLOSED"}})
+    await here.paying(3)
+    await here.settled()
+    assert here.states() == {"paid": 2, "returned": 1}
+    assert here.books()[0] == 2
+    ((verdict,),) = here.house.rows("SELECT verdict FROM attempt WHERE state = 'returned'")
+    assert verdict == "ACCOUNT_CLOSED"
+    await here.house.sound()
+
+
 async def test_results_come_later(talk: Talk) -> None:
     """While the bank is at work nothing is taken in; it is asked at its pace until it has finished."""
     here: Talking = await talk(hold_results=True, answers=Answers())
