@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway.core.errors import Refused
 from gateway.edge.atrest import AtRest, master_key
 from gateway.edge.credentials import Credentials
-from gateway.edge.crypto.keys import load_keys, load_pins
+from gateway.edge.crypto.keys import load_keys, load_pins, load_secrets
 from gateway.edge.crypto.pki import AT_REST, DevPki, client_name, host_name, make, sign_name
 
 JANUARY = datetime(2015, 1, 1, tzinfo=UTC)
@@ -110,3 +110,27 @@ def test_openssl_reads_them(pki: DevPki, outside_program: Callable[[str], str]) 
         shown.append(done.stdout)
     assert shown[0] == shown[1]
     assert b"PUBLIC KEY" in shown[0]
+
+
+def test_sm2_pairs_are_apart_and_shared_by_both_sides(tmp_path: Path, outside_program: Callable[[str], str]) -> None:
+    """Signing and encryption are two SM2 pairs; both views load, the SM4 key is one; openssl accepts the certificates' own signatures."""
+    made = make(tmp_path, ["BANK_A", "BANK_B"], JANUARY, overlap=["BANK_A"], sm2_banks=["BANK_A"])
+    credentials = Credentials(tmp_path, {})
+    keys = load_keys(made.bureau.keys, credentials, tmp_path)
+    pins = load_pins(made.bureau.pins, keys, tmp_path)
+    assert {name for name in keys if "sm2" in name} == {"bureau-sm2-sign", "bureau-sm2-decrypt"}
+    assert {name: pins[name].use for name in pins if "sm2" in name} == {
+        "bank_a-sm2-sign": "verify",
+        "bank_a-sm2-sign-2": "verify",
+        "bank_a-sm2-decrypt": "encrypt",
+    }
+    theirs = made.banks["BANK_A"]
+    load_pins(theirs.pins, load_keys(theirs.keys, credentials, tmp_path), tmp_path)
+    ours_secrets, their_secrets = (load_secrets(files.secrets, credentials) for files in (made.bureau, theirs))
+    assert ours_secrets == their_secrets
+    assert list(ours_secrets) == ["bank_a-sm4"]
+    assert not made.banks["BANK_B"].secrets
+    for name in ("bureau-sm2-sign", "bank_a-sm2-sign-2"):
+        words = [outside_program("openssl"), "verify", "-CAfile", f"{name}.crt", "-vfyopt", "distid:1234567812345678"]
+        words += ["-no_check_time", "-purpose", "any", f"{name}.crt"]
+        assert subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 0
