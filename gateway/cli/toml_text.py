@@ -22,6 +22,8 @@ def write_config(config: Config, path: Path, **settings: str) -> None:
         atrest=config.atrest,
         keys=dict(config.keys.keys),
         pins=dict(config.keys.pins),
+        secrets=dict(config.keys.secrets),
+        engines=dict(config.keys.engines),
         payer=config.payers,
         bank=config.banks,
     )
