@@ -6,6 +6,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import asyncssh
@@ -17,7 +18,7 @@ from gateway.core.errors import Refused
 from gateway.edge.atrest import AtRest, master_key
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.keys import load_keys, load_pins, load_secrets
-from gateway.edge.crypto.pki import AT_REST, DevPki, client_name, host_name, make, sign_name
+from gateway.edge.crypto.pki import AT_REST, DevPki, client_name, host_name, make, sign_name, tls_client_name, tls_name
 
 JANUARY = datetime(2015, 1, 1, tzinfo=UTC)
 
@@ -134,3 +135,17 @@ def test_sm2_pairs_are_apart_and_shared_by_both_sides(tmp_path: Path, outside_pr
         words = [outside_program("openssl"), "verify", "-CAfile", f"{name}.crt", "-vfyopt", "distid:1234567812345678"]
         words += ["-no_check_time", "-purpose", "any", f"{name}.crt"]
         assert subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_tls_for_a_bank_on_this_machine(tmp_path: Path) -> None:
+    """On request: what its server shows is for the loopback address, what we show there is for nothing else, and both stay."""
+    made = make(tmp_path / "keys", ["BANK_A", "BANK_B"], JANUARY, tls_banks=["BANK_B"])
+    names = sorted(name for name in made.made if "-tls" in name)
+    assert names == ["bank_b-tls-client.crt", "bank_b-tls-client.key", "bank_b-tls.crt", "bank_b-tls.key"]
+    assert {tls_name("BANK_B"), tls_client_name("BANK_B")} == {name.rpartition(".")[0] for name in names}
+    shown = x509.load_pem_x509_certificate((made.folder / "bank_b-tls.crt").read_bytes())
+    hosts = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert hosts.get_values_for_type(x509.IPAddress) == [IPv4Address("127.0.0.1")]
+    before = contents(made.folder)
+    make(made.folder, ["BANK_A", "BANK_B"], JANUARY, tls_banks=["BANK_B"])
+    assert contents(made.folder) == before

@@ -13,6 +13,8 @@
 ``<bank>-sm2-sign.key .crt``        that bank's SM2 signing pair, ``-2`` its successor; we pin the certificate
 ``<bank>-sm2-decrypt.key .crt``     its SM2 encryption pair; we pin the certificate to encrypt to
 ``<bank>-sm4``                      the SM4 key that both sides share: 16 letters and digits
+``<bank>-tls.key .crt``             on request: TLS of a bank on this machine that is talked to over HTTPS,
+``<bank>-tls-client.key .crt``      and our client certificate there
 ``signing-service.key .crt``        on request: TLS of a signing service on this machine,
 ``signing-service-client.key .crt`` and our client certificate there
 =================================== ==============================================================================
@@ -92,6 +94,16 @@ def client_name(bank: str) -> str:
     return f"{bank.lower()}-client"
 
 
+def tls_name(bank: str) -> str:
+    """Name of the key and certificate that a bank's HTTPS server shows, without ending."""
+    return f"{bank.lower()}-tls"
+
+
+def tls_client_name(bank: str) -> str:
+    """Name of what we show there, without ending; with ``.key`` and ``.crt`` the names of the credentials."""
+    return f"{bank.lower()}-tls-client"
+
+
 def make(
     folder: Path,
     banks: Sequence[str],
@@ -100,13 +112,15 @@ def make(
     years: int = YEARS,
     overlap: Sequence[str] = (),
     sm2_banks: Sequence[str] = (),
+    tls_banks: Sequence[str] = (),
     service: bool = False,
     overwrite: bool = False,
 ) -> DevPki:
     """All keys for the bureau and ``banks`` (codes), valid for ``years`` from ``not_before`` (aware).
 
     ``overlap``: codes of banks that get a second signing pair; ``sm2_banks``: codes that get SM2 pairs and an SM4 key as well, and so does
-    the bureau; ``service``: TLS for a signing service. Raises Refused if half of a pair is there already.
+    the bureau; ``tls_banks``: codes that get TLS for HTTPS on this machine; ``service``: TLS for a signing service. Raises Refused if half of a
+    pair is there already.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     maker = _Maker(folder, not_before, not_before + timedelta(days=365 * years), overwrite)
@@ -128,6 +142,9 @@ def make(
             maker.file(sm4_name(bank), secret.encode(), 0o600)
         maker.ssh(host_name(bank))
         maker.ssh(client_name(bank))
+    for bank in tls_banks:
+        maker.pair(tls_name(bank), f"{bank} HTTPS (development)", "sign", local=True)
+        maker.pair(tls_client_name(bank), f"Bureau at {bank} over HTTPS (development)", "sign")
     maker.file(AT_REST, secrets.token_hex(KEY_BYTES).encode() + b"\n", 0o600)
     if service:
         maker.pair(SERVICE, "Signing service (development)", "sign", local=True)
