@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -27,12 +27,14 @@ from gateway.cli.output import Exit
 from gateway.cli.toml_text import write_config
 from gateway.cli.town import Setting, Town, town
 from gateway.core import contracts
+from gateway.core.bank import Bank
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Halt, Refused
 from gateway.core.money import spoken
 from gateway.core.ports import Message
 from gateway.core.states import RunState
 from gateway.core.topology import payer_queue
+from gateway.core.verdicts import MEANINGS
 from gateway.edge.bus_local import LocalBus
 from gateway.edge.clock import ManualClock
 from gateway.edge.ledger import actors, migrate
@@ -40,13 +42,16 @@ from gateway.edge.log import configure
 from gateway.edge.supervisor import Supervisor
 from gateway.edge.work import one_heap
 from gateway.sandbox.failures import APPROVER, MONTH_PAYMENTS, VERIFIER
-from gateway.sandbox.month import PAYER, Month, generate
+from gateway.sandbox.month import ALL_BANKS, ALL_PAYMENTS, ALL_PAYMENTS_MIN, BANKS, PAYER, DemoBank, Month, generate
 
 START = dt.datetime(2015, 6, 11, 9, 0, tzinfo=CHINA_TIME)
 _POLL_S = 0.1
 _TOLD = "answered by the banks"
 _AHEAD_MAX = 16  # chunks that the payer may be ahead of intake: it is the same process
 _MAKER, _CHECKER = VERIFIER, APPROVER
+#: A bank that has to be asked wants to be left alone for minutes first. So while the story waits the clock moves on at each look: a little
+#: where something has moved, more where nothing has; from _LATE on only a little, to stay within the banks' hours.
+_PASS_S, _PASS_IDLE_S, _LATE = 1, 15, dt.time(15, 0)
 #: Longer than this without any progress, and the demo says where it stands instead of waiting for ever.
 _STALL_S = 120.0
 
@@ -93,6 +98,7 @@ class Story:
         self.ledger = gateway.ledger
         self.told = Told()
         self.marks: dict[str, float] = {}
+        self._asking = any(partner.routes.asks for partner in gateway.partners.values())
 
     async def play(self) -> dict[str, Any]:
         """All of it; returns the figures."""
@@ -165,9 +171,15 @@ class Story:
                 last, since = done, time.monotonic()
             elif time.monotonic() - since > _STALL_S:
                 raise Halt(f"nothing has moved for {_STALL_S:.0f} s while waiting for: {what}")
+            if self._asking and what == _TOLD:
+                self._pass_time(idle=time.monotonic() - since > 2 * _POLL_S)
             self.screen.say(what, min(done, whole - 1), whole - (what == _TOLD))
             await asyncio.sleep(_POLL_S)
         self.screen.say(what, whole - (what == _TOLD), whole - (what == _TOLD))
+
+    def _pass_time(self, *, idle: bool) -> None:
+        early = self.clock.now().astimezone(CHINA_TIME).time() < _LATE
+        self.clock.advance(_PASS_IDLE_S if idle and early else _PASS_S)
 
     async def _second(self) -> dict[str, int]:
         """The payer orders the second payment of what can be mended; the same two people release it."""
@@ -226,7 +238,7 @@ class Story:
             "conservation": report["conservation"],
             "by_district": _by_district(report["first"]),
             "faults": faults,
-        }
+        } | ({"notes": notes} if (notes := _notes(self.month)) else {})
 
     def _banks(self, status: dict[str, Any]) -> list[dict[str, Any]]:
         documents, payments = Counter[str](), Counter[str]()
@@ -235,11 +247,31 @@ class Story:
             payments[document["bank"]] += document["count"]
         return [
             {
-                "code": bank.code, "name": bank.name_zh, "format": bank.adapter, "wire": str(bank.wire), "documents": documents[bank.code],
+                "code": bank.code, "name": bank.name_zh, "format": bank.adapter, "wire": _wire(bank), "documents": documents[bank.code],
                 "payments": payments[bank.code],
             }
             for bank in self.town.config.banks
         ]  # fmt: skip
+
+
+def _notes(month: Month) -> list[str]:
+    """What a month in all formats leaves out. Nothing of the reference month."""
+    if month.banks == BANKS:
+        return []
+    reasons = frozenset().union(*(bank.tells for bank in month.banks))
+    notes = ["Queues are left out: they need a broker."]
+    for bank in month.banks:
+        if bank.tells == reasons:
+            continue
+        told = ", ".join(MEANINGS[verdict].en for verdict in sorted(bank.tells))
+        planned = f"the only failures planned are: {told}" if told else "no failure is planned"
+        notes.append(f"{bank.code}, {bank.adapter}: {planned}. Its format has no public words for other reasons.")
+    return notes
+
+
+def _wire(bank: Bank) -> str:
+    """HTTP without TLS is told as that: it is spoken only to a program that stands in the bureau's own network."""
+    return "http" if bank.wire_options.get("plain") else str(bank.wire)
 
 
 def _by_district(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -252,9 +284,8 @@ def _by_district(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return found
 
 
-async def play(folder: Path, payments: int, screen: Steps) -> dict[str, Any]:
+async def play(folder: Path, month: Month, screen: Steps) -> dict[str, Any]:
     """Set the town up in ``folder``, play the month, return its figures."""
-    month = generate(payments)
     clock = ManualClock(START)
     screen.say("keys and banks", 0, 1)
     with town(folder, month, Setting()) as place:
@@ -279,12 +310,20 @@ async def play(folder: Path, payments: int, screen: Steps) -> dict[str, Any]:
 def demo(
     *,
     payments: Annotated[
-        int,
+        int | None,
         Parameter(
-            help="How many payments the month has; failures scale in proportion.",
+            help=f"How many payments the month has, {MONTH_PAYMENTS:,} unless told; failures scale in proportion.",
             validator=validators.Number(gte=3, lte=4_000_000),
         ),
-    ] = MONTH_PAYMENTS,
+    ] = None,
+    all_formats: Annotated[
+        bool,
+        Parameter(
+            help=f"Pay through every payment format, over folder, SFTP, HTTPS with certificates of both sides and HTTP "
+            f"({ALL_PAYMENTS:,} payments unless told).",
+            negative="",
+        ),
+    ] = False,
     json: Annotated[
         Path | None,
         Parameter(
@@ -298,13 +337,16 @@ def demo(
     """Play June 2015: 369,370 pensions to four sandbox banks, 238 that fail, and the second payment of those that can be mended.
 
     Nothing but Python is needed: SQLite, an in-process bus, a virtual clock, banks in a process of their own.
+    With --all-formats every format that pays has a bank, so there are more of them, and the program openssl is needed
+    for the SM2 of the banks' side. Left out are queues, which need a broker. Payments fail only where the format has
+    public words for the reason; at a bank without them, where each refusal waits for a person, none is planned.
     Exit codes: 0 everything adds up, 1 it does not (the figures say what), 2 bad input, 4 nothing moved any more. Errors
     are told in words on standard error, with --json too.
 
     Parameters
     ----------
     payments
-        3 to 4,000,000.
+        3 to 4,000,000; with --all-formats 100 or more.
     json
         A file for programs; the report goes to standard output all the same.
     keep
@@ -312,17 +354,29 @@ def demo(
     """
     configure(level="WARNING")
     one_heap()
+    month = _month(payments, ALL_BANKS if all_formats else BANKS)
     folder, clean = workspace(keep)
     try:
         with nullcontext() if json is None else emptied(json) as file:
             with Steps() as steps:
-                figures = asyncio.run(play(folder, payments, steps))
+                figures = asyncio.run(play(folder, month, steps))
             if file is not None:
                 file.write(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
         tell(figures, keep)
     finally:
         clean()
     return Exit.OK if figures["conserved"] and figures["audit_ok"] else Exit.DIFFERS
+
+
+def _month(payments: int | None, banks: Sequence[DemoBank]) -> Month:
+    """The month to be played. Raises Refused for what cannot be."""
+    if banks is BANKS:
+        return generate(payments or MONTH_PAYMENTS)
+    if payments is not None and payments < ALL_PAYMENTS_MIN:
+        raise Refused(f"in all formats a month has {ALL_PAYMENTS_MIN} payments or more", where="--payments")
+    if shutil.which("openssl") is None:
+        raise Refused("the banks' side signs with the program openssl, which is not installed", where="--all-formats")
+    return generate(payments or ALL_PAYMENTS, banks=banks)
 
 
 def emptied(path: Path) -> BinaryIO:

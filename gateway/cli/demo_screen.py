@@ -82,6 +82,8 @@ def tell(figures: dict[str, Any], kept: Path | None) -> None:
         ],
         [_bank(bank, figures["conservation"].get(bank["code"], {})) for bank in figures["banks"]],
     )
+    for note in figures.get("notes", ()):
+        output.say(note)
     output.table(
         "Failed at first 首次失败",
         ["Reason", "", ("Payments", "right")],

@@ -15,6 +15,7 @@ import msgspec
 import adapters
 from gateway.cli.config import Config
 from gateway.cli.config_file import File
+from gateway.cli.town_formats import DIALECTS, PLAIN, Dialect, our_wire, their_wire
 from gateway.core.bank import Agreement, Bank, DuplicateAnswer, WireKind
 from gateway.core.bank import Window as BankWindow
 from gateway.core.settings import LOCAL_BUS, Payer
@@ -25,7 +26,7 @@ from gateway.sandbox.failures import write_scenario
 from gateway.sandbox.month import BANKS, DEBIT_ACCOUNT, FUND, PAYER, DemoBank, Month
 
 BUREAU = "佛山市社会保险基金管理局（演示）"
-#: One of each, so that the demo and the tests meet them all.
+#: One of each, so that the demo and the tests meet them all; every other bank answers a repeat with an error.
 DUPLICATE_ANSWERS = dict(zip((bank.code for bank in BANKS), DuplicateAnswer, strict=True))
 #: Above this a Document's lines would weigh more in memory than all the rest; the format would take more.
 ROWS_MAX = 10_000
@@ -56,12 +57,19 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def town(folder: Path, month: Month, setting: Setting) -> Iterator[Town]:
     """Keys, banks, configuration; the banks' process ends with the block."""
-    codes = [bank.code for bank in BANKS]
-    keys = pki.make(folder / "keys", codes, setting.since, years=30)
+    banks = month.banks
+    keys = pki.make(
+        folder / "keys",
+        [bank.code for bank in banks],
+        setting.since,
+        years=30,
+        sm2_banks=[bank.code for bank in banks if _dialect(bank).sm2],
+        tls_banks=[bank.code for bank in banks if _dialect(bank).tls],
+    )
     plans = write_scenario(folder / "scenarios", month.scenarios())
-    sandbox = runner.Sandbox(banks=tuple(_other_side(folder, bank, setting, plans[bank.code]) for bank in BANKS))
+    sandbox = runner.Sandbox(banks=tuple(_other_side(folder, bank, setting, plans[bank.code]) for bank in banks))
     with runner.banks(sandbox, folder / "banks") as running:
-        ours = tuple(_our_side(folder, bank, setting, running) for bank in BANKS)
+        ours = tuple(_our_side(folder, bank, setting, running) for bank in banks)
         file = File(
             gateway=GatewaySettings(
                 bureau=BUREAU, ledger=setting.ledger, bus=setting.bus, credentials_dir="keys", replica="demo"
@@ -73,6 +81,7 @@ def town(folder: Path, month: Month, setting: Setting) -> Iterator[Town]:
             pins={
                 name: msgspec.structs.replace(pin, file=f"keys/{pin.file}") for name, pin in keys.bureau.pins.items()
             },
+            secrets=dict(keys.bureau.secrets),
             payer=(Payer(code=PAYER, name="养老金发放系统（演示）"),),
             bank=ours,
         )
@@ -86,14 +95,28 @@ def _wire(bank: DemoBank, setting: Setting) -> WireKind:
 def _agreement(bank: DemoBank, setting: Setting) -> Agreement:
     if (given := setting.agreements.get(bank.code)) is not None:
         return given
-    answer = DUPLICATE_ANSWERS[bank.code]
+    answer = DUPLICATE_ANSWERS.get(bank.code, DuplicateAnswer.ERROR)
     key = "" if answer is DuplicateAnswer.NO_DEDUPE else "reference"
-    return Agreement(duplicate_key=key, duplicate_answer=answer, inquiry_interval_minutes=1)
+    agreement = Agreement(duplicate_key=key, duplicate_answer=answer, inquiry_interval_minutes=1)
+    return msgspec.structs.replace(agreement, credited=_dialect(bank).credited or agreement.credited)
+
+
+def _dialect(bank: DemoBank) -> Dialect:
+    return DIALECTS.get(bank.adapter, PLAIN)
+
+
+def _sign_name(bank: DemoBank) -> str:
+    return pki.sm2_name(bank.code) if _dialect(bank).sm2 else pki.sign_name(bank.code)
+
+
+def _bureau_sign(bank: DemoBank) -> str:
+    return "bureau-sm2-sign" if _dialect(bank).sm2 else "bureau-sign"
 
 
 def _other_side(folder: Path, bank: DemoBank, setting: Setting, plan: Path) -> runner.SandboxBank:
     keys, home = folder / "keys", folder / "banks" / bank.code
-    wire: runner.FolderWire | runner.SftpWire | runner.AmqpWire
+    dialect = _dialect(bank)
+    wire: runner.FolderWire | runner.SftpWire | runner.AmqpWire | runner.HttpWire
     match _wire(bank, setting):
         case WireKind.SFTP:
             wire = runner.SftpWire(
@@ -103,17 +126,19 @@ def _other_side(folder: Path, bank: DemoBank, setting: Setting, plan: Path) -> r
             )
         case WireKind.AMQP:
             wire = runner.AmqpWire(url=setting.bus)
+        case WireKind.HTTPS:
+            wire = their_wire(dialect, bank.code, keys, home)
         case _:
             wire = runner.FolderWire(directory=str(home / "files"))
     return runner.SandboxBank(
         code=bank.code,
-        adapter="iso20022" if bank.adapter == "iso20022" else "standard_file",
+        adapter=bank.adapter,
         customer=bank.customer,
         wire=wire,
         keys=runner.Keys(
-            sign_key=str(keys / f"{pki.sign_name(bank.code)}.key"),
-            certificate=str(keys / f"{pki.sign_name(bank.code)}.crt"),
-            bureau=(str(keys / "bureau-sign.crt"),),
+            sign_key=str(keys / f"{_sign_name(bank)}.key"),
+            certificate=str(keys / f"{_sign_name(bank)}.crt"),
+            bureau=(str(keys / f"{_bureau_sign(bank)}.crt"),),
         ),
         state=str(home / "state"),
         debit_accounts=(DEBIT_ACCOUNT,),
@@ -121,25 +146,30 @@ def _other_side(folder: Path, bank: DemoBank, setting: Setting, plan: Path) -> r
         faults=setting.faults.get(bank.code, runner.Faults()),
         scenario=str(plan),
         hold_results=setting.hold_results,
+        options=dialect.theirs(bank.code, keys),
     )
 
 
 def _our_side(folder: Path, bank: DemoBank, setting: Setting, running: runner.Running) -> Bank:
-    wire = _wire(bank, setting)
+    wire, dialect, ready = _wire(bank, setting), _dialect(bank), running.ready[bank.code]
+    keys, home = folder / "keys", folder / "banks" / bank.code
     options: dict[str, str | int | bool] = {}
     if wire is WireKind.FOLDER:
-        options = {"root": str(folder / "banks" / bank.code / "files"), "complete": "rename"}
+        options = {"root": str(home / "files"), "complete": "rename"}
     elif wire is WireKind.SFTP:
-        line = (folder / "keys" / f"{pki.host_name(bank.code)}.pub").read_text().split()
+        line = (keys / f"{pki.host_name(bank.code)}.pub").read_text().split()
         options = {
             "host": "127.0.0.1",
-            "port": int(running.ready[bank.code]["port"]),
+            "port": int(ready["port"]),
             "user": bank.customer,
             "host_key": " ".join(line[:2]),
             "client_key": f"{pki.client_name(bank.code)}.key",
             "complete": "rename",
         }
-    limits = adapters.discover()[bank.adapter].limits
+    elif wire is WireKind.HTTPS:
+        options = our_wire(dialect, bank.code, keys, home, str(ready["url"]))
+    adapter = adapters.discover()[bank.adapter]
+    limits = adapter.limits
     window = BankWindow(opens="00:00", cut_off="24:00", every_day=True) if setting.every_day else BankWindow()
     return Bank(
         code=bank.code,
@@ -154,7 +184,8 @@ def _our_side(folder: Path, bank: DemoBank, setting: Setting, running: runner.Ru
         agreement=_agreement(bank, setting),
         window=window,
         limits=msgspec.structs.replace(limits, rows_max=min(limits.rows_max, ROWS_MAX)),
-        sign_key="bureau-sign",
-        pins=(pki.sign_name(bank.code),),
+        sign_key=_bureau_sign(bank),
+        pins=(_sign_name(bank),) if adapter.seal is not None else (),
         wire_options=options,
+        format_options=dialect.ours(bank.code, int(ready.get("port", 0))),
     )

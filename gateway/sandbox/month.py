@@ -9,8 +9,10 @@ Everything is made chunk by chunk from (seed, chunk) alone, so memory is constan
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from random import Random
 from typing import NamedTuple
 
@@ -30,7 +32,7 @@ from gateway.core.contracts import (
 )
 from gateway.core.ports import Message
 from gateway.core.verdicts import Verdict
-from gateway.sandbox.failures import MONTH_PAYMENTS, FailurePlan, Mend, counts, mend_of
+from gateway.sandbox.failures import MONTH_PAYMENTS, SPLIT, FailurePlan, Mend, counts, mend_of
 from gateway.sandbox.people import PEOPLE_MAX, Chance, card, chances, mistaken, person, relative
 
 MONTH_MINOR = 67_984_000_000
@@ -58,6 +60,17 @@ class DemoBank(NamedTuple):
     card_digits: int
     customer: str
     clearing_code: str
+    #: Why payments fail here: only what the format has a public word for. What it has none for would be parked.
+    tells: frozenset[Verdict] = frozenset(SPLIT)
+    #: Of the format; empty: it holds every character. Whoever has a name that it lacks has a card elsewhere.
+    charset: str = ""
+
+    def holds(self, name: str) -> bool:
+        """Whether the bank's format can write that name."""
+        try:
+            return not self.charset or bool(name.encode(self.charset))
+        except UnicodeEncodeError:
+            return False
 
 
 #: All fictional. BIN: 9 is national use by ISO/IEC 7812, and 900 a country code that ISO 3166-1 gives to no country.
@@ -69,7 +82,29 @@ BANKS = (
         "BANKD", "Bank Ding", "丁银行", "standard_file", WireKind.FOLDER, 12, "990004", 18, "FS0004", "990588000004"
     ),
 )
-_BANK_OF = tuple(number for number, bank in enumerate(BANKS) for _ in range(bank.share))
+_GBK = "gbk"
+_NAMES_ONLY = frozenset({Verdict.NAME_MISMATCH})
+#: The same town with a bank for each other format that pays; the four have what is left (all assumed).
+ALL_BANKS = (
+    *(bank._replace(share=share) for bank, share in zip(BANKS, (38, 25, 18, 10), strict=True)),
+    DemoBank("BANKE", "Bank Wu", "戊银行", "cmb_cloud", WireKind.HTTPS, 3, "990005", 16, "FS0005", "990588000005"),
+    DemoBank(
+        "BANKF", "Bank Ji", "己银行", "cmb_frontend", WireKind.HTTPS, 3, "990006", 16, "FS0006", "990588000006",
+        tells=_NAMES_ONLY, charset=_GBK,
+    ),
+    DemoBank(
+        "BANKG", "Bank Geng", "庚银行", "pingan", WireKind.HTTPS, 2, "990007", 19, "00990000000000000007", "990588000007",
+        charset=_GBK,
+    ),
+    DemoBank(
+        "BANKH", "Bank Xin", "辛银行", "icbc", WireKind.HTTPS, 1, "990008", 19, "990000000000008", "990588000008",
+        tells=frozenset(), charset=_GBK,
+    ),
+)  # fmt: skip
+ALL_PAYMENTS = 20_000
+"""Of the month in all formats, unless told otherwise."""
+ALL_PAYMENTS_MIN = 100
+"""Fewer leave no room for failures at banks that tell them."""
 
 AMOUNT_MIN, AMOUNT_MAX = 60_000, 900_000
 """Fen: CNY 600 to 9,000 (assumed)."""
@@ -107,13 +142,17 @@ def _settle(amounts: list[int], minor: int) -> list[int]:
 class Month:
     """One month, made on demand. ``header``, ``chunks()``, ``messages()``; ``failures``, ``scenario(bank)``, ``repayments()``."""
 
-    def __init__(self, payments: int, seed: int, *, period: str, pay_date: dt.date) -> None:
+    def __init__(
+        self, payments: int, seed: int, *, period: str, pay_date: dt.date, banks: Sequence[DemoBank] = BANKS
+    ) -> None:
         if not 3 <= payments <= PAYMENTS_MAX <= PEOPLE_MAX // 2:
             raise ValueError(f"a month has 3 to {PAYMENTS_MAX:,} payments: one of each reason must fail")
         self.payments = payments
         self.seed = seed
         self.period = period
         self.pay_date = pay_date
+        self.banks = tuple(banks)
+        self._bank_of = tuple(bank for bank in banks for _ in range(bank.share))
         self.run_id = f"PEN-{period.replace('-', '')}"
         self.chunk_count = -(-payments // CHUNK_MAX)
         self.second_pay_date = pay_date + dt.timedelta(14)  # by then everything that can be mended is
@@ -153,12 +192,33 @@ class Month:
     def _drawn(self, number: int) -> list[Chance]:
         return chances(self.seed, number, min(CHUNK_MAX, self.payments - (number - 1) * CHUNK_MAX))
 
+    def _instruction(self, ordinal: int, chance: Chance, amount: int) -> Instruction:
+        name, id_number, district = person(ordinal, chance)
+        payee, relation = None, Relation.SELF
+        if not chance.pay >> 26 & _PAYEE_ONE_IN - 1:
+            relation = _RELATIONS[(chance.pay >> 40) % len(_RELATIONS)]
+            other = relative(ordinal, chance, child=relation in (Relation.CHILD, Relation.HEIR))
+            payee = Party(name=other.name, id_number=other.id_number)
+        bank = self._bank_of[(chance.self & 0xFFFF) % 100]
+        if bank.charset and not bank.holds(payee.name if payee else name):
+            bank = self.banks[0]
+        return Instruction(
+            id=self.instruction_id(ordinal),
+            person=Party(name=name, id_number=id_number),
+            bank=bank.code,
+            account=card(bank.bin_prefix, bank.card_digits, ordinal),
+            amount=amount,
+            payee=payee,
+            relation=relation,
+            district=district,
+        )
+
     def chunk(self, number: int) -> RunChunk:
         """Chunk ``number``, from 1."""
         first = (number - 1) * CHUNK_MAX
         drawn = self._drawn(number)
         amounts = self._amounts(first, drawn)
-        made = [_instruction(self.run_id, first + place, chance, amounts[place]) for place, chance in enumerate(drawn)]
+        made = [self._instruction(first + place, chance, amounts[place]) for place, chance in enumerate(drawn)]
         return RunChunk(run_id=self.run_id, chunk=number, instructions=made)
 
     def chunks(self) -> Iterator[RunChunk]:
@@ -193,6 +253,8 @@ class Month:
             (verdict, mend_of(verdict, number, count)) for verdict, count in many.items() for number in range(count)
         ]
         ordinals = Random(f"{self.seed}/failures").sample(range(self.payments), len(stories))  # noqa: S311 - repeatable on purpose
+        if len({bank.tells for bank in self.banks}) > 1:
+            ordinals = self._dealt(ordinals, [verdict for verdict, _ in stories])
         return dict(sorted(zip(ordinals, stories, strict=True)))
 
     @cached_property
@@ -213,14 +275,14 @@ class Month:
         """One instruction of a chunk, without making its neighbours."""
         number, place = divmod(ordinal, CHUNK_MAX)
         drawn = self._drawn(number + 1)
-        return _instruction(self.run_id, ordinal, drawn[place], self._amounts(ordinal - place, drawn)[place])
+        return self._instruction(ordinal, drawn[place], self._amounts(ordinal - place, drawn)[place])
 
     def _plan(self, nth: int, order: Instruction, verdict: Verdict, mend: Mend) -> FailurePlan:
-        own = next(number for number, bank in enumerate(BANKS) if bank.code == order.bank)
         to_bank = to_account = ""
         if mend in (Mend.NEW_CARD, Mend.OTHER_BANK):
-            away = 0 if mend is Mend.NEW_CARD else 1 + nth % (len(BANKS) - 1)
-            bank = BANKS[(own + away) % len(BANKS)]
+            bank = self._at(order)
+            if mend is Mend.OTHER_BANK:
+                bank = self._elsewhere(nth, bank, (order.payee or order.person).name)
             to_bank, to_account = bank.code, card(bank.bin_prefix, bank.card_digits, PAYMENTS_MAX + nth)
         wrong_name = verdict is Verdict.NAME_MISMATCH
         return FailurePlan(
@@ -234,13 +296,49 @@ class Month:
             mended_on=None if mend is Mend.WAITS else self.pay_date + dt.timedelta(3 + nth % 9),
         )
 
+    def _dealt(self, ordinals: list[int], verdicts: list[Verdict]) -> list[int]:
+        """Near those ordinals, but dealt out to the banks in turn, so that each has failures of the kinds that it tells."""
+        dealt: list[int] = []
+        had = Counter[str]()
+        for ordinal, verdict in zip(ordinals, verdicts, strict=True):
+            able = [bank for bank in reversed(self.banks) if verdict in bank.tells]
+            for bank in sorted(able, key=lambda bank: had[bank.code]):
+                if (found := self._free(bank, ordinal, dealt)) is not None:
+                    had[bank.code] += 1
+                    dealt.append(found)
+                    break
+            else:
+                raise ValueError(f"nobody is left who could fail for {verdict}")
+        return dealt
+
+    def _free(self, bank: DemoBank, ordinal: int, taken: Collection[int]) -> int | None:
+        """The first ordinal from this one on, and round again, that is paid at the bank and not taken; None if there is none."""
+        chunk, drawn = -1, list[Chance]()
+        for found in chain(range(ordinal, self.payments), range(ordinal)):
+            if found // CHUNK_MAX != chunk:
+                chunk = found // CHUNK_MAX
+                drawn = self._drawn(chunk + 1)
+            order = self._instruction(found, drawn[found % CHUNK_MAX], 0)
+            if order.bank == bank.code and found not in taken:
+                return found
+        return None
+
+    def _at(self, order: Instruction) -> DemoBank:
+        return next(bank for bank in self.banks if bank.code == order.bank)
+
+    def _elsewhere(self, nth: int, own: DemoBank, name: str) -> DemoBank:
+        """Another bank that can write the name."""
+        others = [bank for bank in self.banks if bank != own]
+        start = (self.banks.index(own) + nth % len(others)) % len(others)
+        return next(bank for bank in others[start:] + others[:start] if bank.holds(name))
+
     def scenario(self, bank: str) -> dict[str, FailurePlan]:
         """Account → plan for one bank's share of the failures."""
         return {order.account: plan for order, plan in self.plans.values() if order.bank == bank}
 
     def scenarios(self) -> dict[str, dict[str, FailurePlan]]:
         """The same for every bank: what ``failures.write_scenario`` takes."""
-        return {bank.code: self.scenario(bank.code) for bank in BANKS}
+        return {bank.code: self.scenario(bank.code) for bank in self.banks}
 
     def repayments(self) -> list[InstructionRepay]:
         """``instruction.repay`` for everything that can be mended; the rest waits."""
@@ -248,28 +346,13 @@ class Month:
         return [order for order in orders if order is not None]
 
 
-def _instruction(run_id: str, ordinal: int, chance: Chance, amount: int) -> Instruction:
-    bank = BANKS[_BANK_OF[(chance.self & 0xFFFF) % 100]]
-    name, id_number, district = person(ordinal, chance)
-    payee, relation = None, Relation.SELF
-    if not chance.pay >> 26 & _PAYEE_ONE_IN - 1:
-        relation = _RELATIONS[(chance.pay >> 40) % len(_RELATIONS)]
-        other = relative(ordinal, chance, child=relation in (Relation.CHILD, Relation.HEIR))
-        payee = Party(name=other.name, id_number=other.id_number)
-    return Instruction(
-        id=f"{run_id}-{ordinal + 1:07}",
-        person=Party(name=name, id_number=id_number),
-        bank=bank.code,
-        account=card(bank.bin_prefix, bank.card_digits, ordinal),
-        amount=amount,
-        payee=payee,
-        relation=relation,
-        district=district,
-    )
-
-
 def generate(
-    payments: int = MONTH_PAYMENTS, seed: int = SEED, *, period: str = PERIOD, pay_date: dt.date = PAY_DATE
+    payments: int = MONTH_PAYMENTS,
+    seed: int = SEED,
+    *,
+    period: str = PERIOD,
+    pay_date: dt.date = PAY_DATE,
+    banks: Sequence[DemoBank] = BANKS,
 ) -> Month:
     """The reference month, or one of ``payments`` in proportion. Raises ValueError below 3 or above 4,000,000 payments."""
-    return Month(payments, seed, period=period, pay_date=pay_date)
+    return Month(payments, seed, period=period, pay_date=pay_date, banks=banks)
