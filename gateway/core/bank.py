@@ -243,15 +243,23 @@ class Attached(msgspec.Struct, frozen=True, tag="attached"):
 
 
 class Inline(msgspec.Struct, frozen=True, tag="inline"):
-    """The signature stands in a slot of the body itself; the adapter's route puts ours in, by ``Sign``.
+    """The signature stands in a slot of the body itself.
 
-    ``split`` takes a whole inbound Document and gives (signed bytes, signature bytes); pure; raises Malformed or ValueError where there is
-    no slot. ``algorithm`` as the Crypto port names it. ``signer_id`` gives SM2's signer id at a Bank; None is the standard's default.
+    ``split`` takes a whole Document and gives (signed bytes, signature bytes); pure; raises Malformed or ValueError where there is no slot.
+    ``algorithm`` as the Crypto port names it. ``signer_id`` gives SM2's signer id at a Bank; None is the standard's default.
+    ``join`` puts ours into a Document whose slot is empty; None: the adapter's route does, by ``Sign``.
+
+    ``whole``: what is signed is a string of chosen values that ``split`` makes of the Document by the reader's own code, and the Document itself
+    is read. What is not among those values must decide nothing about money. ``bare``: whether the format has no signature for this message at all;
+    then the wire's authentication is all there is, and its word may receipt or raise a doubt, never settle anything.
     """
 
     split: Callable[[bytes], tuple[bytes, bytes]]
     algorithm: str
     signer_id: Callable[[Bank], str] | None = None
+    join: Callable[[bytes, bytes], bytes] | None = None
+    whole: bool = False
+    bare: Callable[[bytes], bool] | None = None
 
 
 Seal = Enveloped | Detached | Attached | Inline

@@ -1,7 +1,7 @@
 """Sealing: from a Document's membership in the ledger to signed bytes in the archive.
 
 The writer streams into a spool that hashes as it grows. An enveloped signature's place is left free and filled at the end; a detached one stands
-beside; what is signed around is spooled once more.
+beside; what is signed around, or gets its signature into a slot of its own, is spooled once more.
 The digest is signed through the Crypto port, which checks its own signature before it gives it back.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from gateway.codec import xmldsig
-from gateway.core.bank import Attached, Detached, DocKind, Enveloped, Inquiry, PayLine, PaymentHead, SealSlot
+from gateway.core.bank import Attached, Detached, DocKind, Enveloped, Inline, Inquiry, PayLine, PaymentHead, SealSlot
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Halt, Refused
 from gateway.core.ledger import Ledger, OutDocument
@@ -199,9 +199,14 @@ class Sealer:
                 hashed, now = bytes.fromhex(digest), self._clock.now()
                 seal = await seals.beside(self._crypto, key, shape, payload, hashed, now)
             return Sealed(digest, spool.size, seal, document.name + shape.suffix)
-        if isinstance(shape, Attached):
+        if isinstance(shape, Attached | Inline):
             with self._archive.open(digest) as payload:
-                sealed = await seals.around(self._crypto, key, shape, payload, self._clock.now())
+                if isinstance(shape, Attached):
+                    sealed = await seals.around(self._crypto, key, shape, payload, self._clock.now())
+                elif shape.join is not None:
+                    sealed = await seals.inside(self._crypto, self._work, partner.bank, shape, payload)
+                else:  # the adapter's route signs
+                    return Sealed(digest, spool.size, None, "")
             outer = await self._work.run(self._spool, partner, iter((sealed,)), 0)
             return Sealed(await self._work.run(outer.spool.keep), outer.spool.size, None, "")
         return Sealed(digest, spool.size, None, "")

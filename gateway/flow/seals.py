@@ -1,4 +1,5 @@
-"""The seals that are no part of a Document's own bytes: beside it, and around it. Their shape is the codec's, the signature the Crypto port's."""
+"""The seals that are made once a Document is whole: beside it, around it, in a slot of its own. Their shape is the codec's or the format's, the
+signature the Crypto port's."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from gateway.codec import cms, gmt0010
-from gateway.core.bank import Attached, Detached
-from gateway.core.ports import Crypto
+from gateway.core.bank import Attached, Bank, Detached, Inline
+from gateway.core.ports import Crypto, Work
 
 RSA = "rsa-sha256"
 SM2 = "sm2-sm3"
@@ -35,3 +36,13 @@ async def around(crypto: Crypto, key: str, shape: Attached, payload: BinaryIO, a
         return gmt0010.attached(content, await crypto.sign(key, SM2, content), certificate)
     attributes = cms.signed_attributes(sha256(content).digest(), at.replace(microsecond=0))
     return cms.attached(content, attributes, await crypto.sign(key, RSA, attributes), certificate)
+
+
+async def inside(crypto: Crypto, work: Work, bank: Bank, shape: Inline, payload: BinaryIO) -> bytes:
+    """The Document with our signature in its slot, built in memory. Raises Refused, Unavailable as the port's ``sign``."""
+    payload.seek(0)
+    document = payload.read()
+    covered, _ = await work.run(shape.split, document)
+    signer_id = shape.signer_id(bank) if shape.signer_id else ""
+    assert shape.join is not None
+    return shape.join(document, await crypto.sign(bank.sign_key, shape.algorithm, covered, signer_id))

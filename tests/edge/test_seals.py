@@ -369,3 +369,39 @@ def test_a_secret_that_is_no_key_is_refused_at_the_start(
     (tmp_path / "s").write_bytes(good + b"\n")
     loaded = load_secrets({"s": SecretFile(credential="s", form=form)}, Credentials(tmp_path, {}))  # type: ignore[arg-type]  # either word
     assert loaded["s"] == (good if form == "text" else bytes.fromhex(good.decode()))
+
+
+# ---------------------------------------------------------------------------------------------------- a string of chosen values
+
+
+def chosen(document: bytes) -> tuple[bytes, bytes]:
+    """``value;words|signature``: only the value is signed."""
+    value, words, rest = document.partition(b";")
+    if not words:
+        raise ValueError("no slot")
+    return value, bytes.fromhex(rest.rpartition(b"|")[2].decode("ascii"))
+
+
+CHOSEN = Inline(chosen, "sm2-sm3", whole=True, bare=lambda document: document[:4].decode("ascii") == "ack ")
+
+
+async def test_a_signature_over_chosen_values(ours: ConfiguredCrypto, theirs: ConfiguredCrypto) -> None:
+    """The Document is read whole; another value is not believed, and neither is an empty slot."""
+    value = await theirs.sign("bank_a-sm2-sign", "sm2-sm3", b"paid")
+    document = b"paid;thank you|" + value.hex().encode()
+    found = ours.verify(bank("bank_a-sm2-sign"), CHOSEN, io.BytesIO(document), None, JUNE)
+    assert (found.by, found.signed.read()) == ("bank_a-sm2-sign", document)
+    for other in (document.replace(b"paid", b"lost"), b"paid;thank you|", b"paid"):
+        with pytest.raises(Unverified) as error:
+            ours.verify(bank("bank_a-sm2-sign"), CHOSEN, io.BytesIO(other), None, JUNE)
+        assert error.value.code is Code.SIG
+
+
+@pytest.mark.parametrize("document", [b"Ack 1", b"", b"\xff\xff\xff\xff"])
+def test_a_message_that_has_no_signature_by_its_format(ours: ConfiguredCrypto, document: bytes) -> None:
+    """The wire vouches for it, and is named; every other one without a signature is refused, also where the look at it fails."""
+    found = ours.verify(bank("bank_a-sm2-sign"), CHOSEN, io.BytesIO(b"ack 1"), None, JUNE)
+    assert (found.by, found.signed.read()) == ("channel folder", b"ack 1")
+    with pytest.raises(Unverified) as error:
+        ours.verify(bank("bank_a-sm2-sign"), CHOSEN, io.BytesIO(document), None, JUNE)
+    assert error.value.code is Code.SIG

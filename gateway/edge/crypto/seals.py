@@ -122,8 +122,8 @@ class EngineCrypto:
         """Check an inbound seal against the Bank's pins, valid at ``at``; ``signed`` alone may be read afterwards.
 
         Detached: ``signed`` is ``payload``, rewound. Enveloped: the canonical bytes that the signature covers. Attached: what stood inside.
-        Inline: the part that was signed. Raises Unverified: SIG, CERT; SIZE above what is read in memory; FORMAT or TRUNCATED where an
-        enveloped Document is no XML that we read.
+        Inline: the part that was signed, or ``payload`` where the shape says so. Raises Unverified: SIG, CERT; SIZE above what is read in memory;
+        FORMAT or TRUNCATED where an enveloped Document is no XML that we read.
         """
         pins = self.pins.of(bank)
         match shape:
@@ -136,9 +136,13 @@ class EngineCrypto:
                 pin, content = signed.verify_attached(pins, payload, at, shape, _most(bank, signed.ATTACHED_BYTES_MAX))
                 return _verified(pin, io.BytesIO(content))
             case Inline():
-                covered, found = _split(shape, payload, _most(bank, INLINE_BYTES_MAX))
+                body = _body(payload, _most(bank, INLINE_BYTES_MAX))
+                if _bare(shape, body):
+                    return Verified(by=f"channel {bank.wire}", fingerprint="", signed=payload)
+                covered, found = _split(shape, body)
                 signer_id = shape.signer_id(bank) if shape.signer_id else ""
-                return _verified(self._by(pins, shape.algorithm, covered, found, at, signer_id), io.BytesIO(covered))
+                pin = self._by(pins, shape.algorithm, covered, found, at, signer_id)
+                return _verified(pin, payload if shape.whole else io.BytesIO(covered))
             case Enveloped():
                 payload.seek(0)
                 most = _most(bank, xmldsig.DOCUMENT_BYTES_MAX)
@@ -233,13 +237,26 @@ def _most(bank: Bank, bytes_max: int) -> int:
     return bytes_max if bank.limits is None else min(bytes_max, bank.limits.document_bytes_max)
 
 
-def _split(shape: Inline, payload: BinaryIO, bytes_max: int) -> tuple[bytes, bytes]:
-    """(signed bytes, signature bytes). Raises Unverified SIG where there is no slot, SIZE."""
+def _body(payload: BinaryIO, bytes_max: int) -> bytes:
+    """All of it, rewound. Raises Unverified SIZE."""
     payload.seek(0)
     body = payload.read(bytes_max + 1)
     payload.seek(0)
     if len(body) > bytes_max:
         raise Unverified(f"larger than {bytes_max} bytes", code=Code.SIZE)
+    return body
+
+
+def _bare(shape: Inline, body: bytes) -> bool:
+    """Whether the format itself has no signature for this message."""
+    try:
+        return shape.bare is not None and shape.bare(body)
+    except (Malformed, ValueError, LookupError):
+        return False
+
+
+def _split(shape: Inline, body: bytes) -> tuple[bytes, bytes]:
+    """(signed bytes, signature bytes). Raises Unverified SIG where there is no slot."""
     try:
         covered, found = shape.split(body)
     except Malformed as error:
