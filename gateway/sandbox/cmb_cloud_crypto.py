@@ -1,6 +1,6 @@
-"""SM2, SM3 and SM4 of the CDC cloud on the bank's side, by the ``openssl`` program and not by the gateway's library.
+"""SM2, SM3 and SM4 on the banks' side (the CDC cloud, CNAPS), by the ``openssl`` program and not by the gateway's library.
 
-A signature travels as r‖s, 64 bytes; the program writes and reads the DER of two integers.
+The program writes and reads a signature as the DER of two integers; in the CDC cloud it travels as r‖s, 64 bytes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,20 @@ class Sm2:
 
     def sign(self, text: bytes, signer_id: str) -> bytes:
         """r‖s over the text."""
-        der = _openssl("dgst", "-sm3", "-sign", str(self._key), "-sigopt", f"distid:{signer_id}", given=text)
-        return _raw(der)
+        return _raw(self.sign_der(text, signer_id))
+
+    def sign_der(self, text: bytes, signer_id: str) -> bytes:
+        """DER over the text."""
+        return _openssl("dgst", "-sm3", "-sign", str(self._key), "-sigopt", f"distid:{signer_id}", given=text)
 
     def verify(self, signature: bytes, text: bytes, signer_id: str) -> None:
-        """Raises SealWrong unless one of the pinned keys made it."""
+        """r‖s. Raises SealWrong unless one of the pinned keys made it."""
+        self.verify_der(_der(signature), text, signer_id)
+
+    def verify_der(self, signature: bytes, text: bytes, signer_id: str) -> None:
+        """DER. Raises SealWrong unless one of the pinned keys made it."""
         with tempfile.NamedTemporaryFile() as file:
-            file.write(_der(signature))
+            file.write(signature)
             file.flush()
             for pin in self._pins:
                 options = ("-verify", str(pin), "-sigopt", f"distid:{signer_id}", "-signature", file.name)

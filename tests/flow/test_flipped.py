@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import pytest
 from adapters.standards import head001
 from gateway.codec import xmldsig
 from gateway.core.adapter import Adapter, Trust
-from gateway.core.bank import Attached, Bank, Detached, Enveloped, Inline, SealSlot
+from gateway.core.bank import Attached, Bank, Detached, Enveloped, Head, Inline, Row, SealSlot
 from gateway.core.errors import Code, Malformed
 from gateway.core.partner import Partner
 from gateway.edge.credentials import Credentials
@@ -92,7 +92,7 @@ async def place(request: pytest.FixtureRequest, make_house: MakeHouse, both_keys
     case = SEALED[request.param]
     key, pin = ("bureau-sm2-sign", sm2_name(CODE)) if chinese(case.adapter) else ("bureau-sign", sign_name(CODE))
     house = make_house(case.bank())
-    bank = case.bank(pins=(pin,), sign_key=key)
+    bank = case.bank(pins=(pin,), sign_key=key, sealed=True)
     house.partners[CODE] = Partner(bank=bank, adapter=recording(case.adapter, []))
     _with_keys(house, both_keys)
     reference = await at_the_bank(house, case)
@@ -156,6 +156,23 @@ def flips(content: bytes) -> Iterator[bytes]:
         yield content[:at] + bytes((byte ^ 1,)) + content[at + 1 :]
 
 
+def uncovered(place: Place) -> Collection[int]:
+    """Places that no signature covers: the certificate that an XML signature carries; what is not among chosen values that are signed."""
+    shape, content = place.partner.adapter.seal, place.answer.payload
+    if isinstance(shape, Inline) and shape.whole:
+        return frozenset(
+            at for at, other in enumerate(flips(content)) if _split(shape, other) == _split(shape, content)
+        )
+    return carried(place)
+
+
+def _split(shape: Inline, document: bytes) -> tuple[bytes, bytes] | None:
+    try:
+        return shape.split(document)
+    except (Malformed, ValueError):
+        return None
+
+
 def carried(place: Place) -> range:
     """Where an XML signature carries its certificate: a hint that no signature covers and nobody trusts, because the pinned copy counts."""
     if not isinstance(place.partner.adapter.seal, Enveloped):
@@ -172,7 +189,7 @@ def test_every_sealed_format_is_here() -> None:
 
 async def test_one_other_byte(place: Place) -> None:
     """Every byte of the file in turn: quarantined, nothing moves; then the file itself is applied."""
-    house, answer, hint = place.house, place.answer, carried(place)
+    house, answer, hint = place.house, place.answer, uncovered(place)
     before = house.totals()
     letters = [answer._replace(payload=payload) for at, payload in enumerate(flips(answer.payload)) if at not in hint]
     became = await place.take(*letters)
@@ -216,6 +233,26 @@ async def test_a_certificate_that_is_carried_is_only_a_hint(place: Place) -> Non
         other[at] ^= 1
         found = verify(partner.bank, partner.adapter.seal, io.BytesIO(bytes(other)), answer.seal, START)
         assert found.signed.read() == signed
+
+
+async def test_what_no_signature_covers_decides_nothing(place: Place) -> None:
+    """Where chosen values are signed: whatever else stands there, each payment's reference, amount and outcome stay what they were."""
+    adapter, agreement = place.partner.adapter, place.partner.bank.agreement
+    if not (isinstance(adapter.seal, Inline) and adapter.seal.whole):
+        assert uncovered(place) == carried(place)
+        return
+
+    def outcomes(document: bytes) -> list[tuple[object, ...]]:
+        head, *items = adapter.read(io.BytesIO(document))
+        assert isinstance(head, Head)
+        rows = [item for item in items if isinstance(item, Row)]
+        said = [(row.ref, row.amount, row.currency, adapter.judge(head, None, row, agreement).outcome) for row in rows]
+        return [(head.kind, head.original, adapter.judge(head, None, None, agreement).outcome), *said]
+
+    places = uncovered(place)
+    assert places
+    others = list(flips(place.answer.payload))
+    assert {tuple(outcomes(others[at])) for at in places} == {tuple(outcomes(place.answer.payload))}
 
 
 async def test_above_the_cap(place: Place) -> None:
