@@ -1,4 +1,4 @@
-"""What the formats that are talked to need in a town, at both ends, besides what every bank has: ``format_options``, keys, a shared folder.
+"""What the formats of single banks and of CNAPS need in a town, at both ends, besides what every bank has: ``format_options``, keys, a shared folder.
 
 Numbers of customers, business modes and certificates are invented. A bank is asked as soon after sending as its format wants (the clock of a
 demo is virtual) and then every second of real time, since how often is measured by the clock that does not jump.
@@ -20,6 +20,7 @@ _USER = "N000000001"
 _MODE = "00001"
 _BRANCH = "69"
 _CARD = "example.y.4400"
+_SENDER = "990500000001"
 _CLIENT_FOLDERS = {"upload": "D:\\b2bi\\up", "download": "D:\\b2bi\\down"}
 
 
@@ -54,6 +55,17 @@ DIALECTS = {
     "cmb_frontend": Dialect(
         ours=lambda *_: {"bbknbr": _BRANCH, "busmod": _MODE, "ask_every_s": 1},
         theirs=lambda *_: {"bbknbr": _BRANCH, "busmod": _MODE},
+    ),
+    "cnaps2": Dialect(
+        sm2=True,
+        credited=("PR02", "PR05"),
+        ours=lambda *_: {
+            "sender": _SENDER,
+            "checked": "CE01",
+            "reply_days": "1",
+            "category": "C209",
+            "purpose": "9001",
+        },
     ),
     "icbc": Dialect(
         ours=lambda _, port: {"id": _CARD, "sign_port": port, "ask_every_s": 1},

@@ -86,7 +86,7 @@ _GBK = "gbk"
 _NAMES_ONLY = frozenset({Verdict.NAME_MISMATCH})
 #: The same town with a bank for each other format that pays; the four have what is left (all assumed).
 ALL_BANKS = (
-    *(bank._replace(share=share) for bank, share in zip(BANKS, (38, 25, 18, 10), strict=True)),
+    *(bank._replace(share=share) for bank, share in zip(BANKS, (36, 25, 18, 10), strict=True)),
     DemoBank("BANKE", "Bank Wu", "戊银行", "cmb_cloud", WireKind.HTTPS, 3, "990005", 16, "FS0005", "990588000005"),
     DemoBank(
         "BANKF", "Bank Ji", "己银行", "cmb_frontend", WireKind.HTTPS, 3, "990006", 16, "FS0006", "990588000006",
@@ -100,6 +100,7 @@ ALL_BANKS = (
         "BANKH", "Bank Xin", "辛银行", "icbc", WireKind.HTTPS, 1, "990008", 19, "990000000000008", "990588000008",
         tells=frozenset(), charset=_GBK,
     ),
+    DemoBank("BANKI", "Bank Ren", "壬银行", "cnaps2", WireKind.SFTP, 2, "990009", 19, "FS0009", "990588000009"),
 )  # fmt: skip
 ALL_PAYMENTS = 20_000
 """Of the month in all formats, unless told otherwise."""
