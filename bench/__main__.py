@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import codecs
+from bench import codecs, seals
 from bench.codecs import Measured
 from bench.figures import Figures, figures
 from bench.floor import Floor
@@ -34,7 +34,7 @@ from gateway.sandbox.runner import BanksFailed
 from tests.servers import MissingServer, Postgres, Rabbit, SharedServers
 
 LEDGERS = ("postgresql", "sqlite")
-PARTS = ("month", "codecs")
+PARTS = ("month", "codecs", "seals")
 SHARED_BUFFERS_MIB = 512
 FLOOR_S_MAX = 1_200.0
 TABLE_COLUMNS = 110
@@ -164,6 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wide.print(table(found))
     if found.codecs:
         wide.print(codecs.table(found.codecs))
+    for seal in found.seals:
+        wide.print(
+            f"a {seal.form} seal beside {seal.bytes / 1e6:.0f} MB: made in {seal.seal_s:.2f} s, verified in {seal.verify_s:.2f} s, "
+            f"peak {seal.peak_mib:.0f} MiB"
+        )
     return 0
 
 
@@ -182,6 +187,7 @@ def _measured(given: argparse.Namespace, folder: Path, console: Console) -> Figu
         progress.remove_task(starting)
         bench = Bench(servers, folder, progress, profile=given.profile)
         measured = _codecs(given.repeat, progress) if "codecs" in given.what else []
+        sealed = [seals.measure(form) for form in seals.FORMS] if "seals" in given.what else []
         ledgers = given.ledger if "month" in given.what else []
         sizes = [max(3, round(given.payments * scale)) for scale in given.scales]
         for ledger, payments in itertools.chain.from_iterable(
@@ -194,7 +200,7 @@ def _measured(given: argparse.Namespace, folder: Path, console: Console) -> Figu
                 f"{ledger:>10} {payments:>9,}: {run.e2e_seconds:.1f} s, floor {floor.total:.1f} s, "
                 f"gateway {run.gateway_cpu_seconds:.1f} CPU s, {run.peak_rss_mib:.0f} MiB"
             )
-        return figures(bench.runs, bench.floors, measured, machine(servers))
+        return figures(bench.runs, bench.floors, measured, sealed, machine(servers))
 
 
 def _codecs(repeat: int, progress: Progress) -> list[Measured]:
@@ -245,7 +251,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--scales", type=_scales, default=[0.1, 1.0], help="parts of it to measure: 0.1,1 (or 0.1,1,10)"
     )
-    parser.add_argument("--what", type=_some_of(PARTS), default=list(PARTS), help="month,codecs")
+    parser.add_argument("--what", type=_some_of(PARTS), default=list(PARTS), help="month,codecs,seals")
     parser.add_argument("--ledger", type=_some_of(LEDGERS), default=list(LEDGERS), help="postgresql,sqlite")
     parser.add_argument("--repeat", type=int, default=3, help="times each is measured; medians are told")
     parser.add_argument("--json", type=Path, help="write the figures here")

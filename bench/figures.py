@@ -11,6 +11,7 @@ import msgspec
 from bench.codecs import Measured
 from bench.floor import STEPS, Floor
 from bench.month import Played
+from bench.seals import Sealed
 
 BUS = "rabbitmq"
 
@@ -39,10 +40,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str | int | float]
     runs: list[Played]
     codecs: list[Measured]
+    seals: list[Sealed]
 
 
 def figures(
-    runs: Sequence[Played], floors: Sequence[Floor], codecs: Sequence[Measured], machine: dict[str, str | int | float]
+    runs: Sequence[Played],
+    floors: Sequence[Floor],
+    codecs: Sequence[Measured],
+    seals: Sequence[Sealed],
+    machine: dict[str, str | int | float],
 ) -> Figures:
     """Put it all together; runs and floors in the order in which they were measured."""
     keys = list(dict.fromkeys((run.ledger, run.payments) for run in runs))
@@ -57,6 +63,7 @@ def figures(
         machine=machine,
         runs=list(runs),
         codecs=list(codecs),
+        seals=list(seals),
     )
 
 

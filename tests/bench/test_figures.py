@@ -50,7 +50,7 @@ def test_json_has_its_fields() -> None:
     runs = [_played(1_000, "postgresql", 2.0, 1.0), _played(10_000, "postgresql", 20.0, 10.0)]
     runs += [_played(1_000, "sqlite", 3.0, 1.0)]
     floors = [_floor(1_000, "postgresql", 1.0), _floor(10_000, "postgresql", 8.0), _floor(1_000, "sqlite", 2.0)]
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(figures(runs, floors, [], {"cores": 2})))
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(figures(runs, floors, [], [], {"cores": 2})))
     assert [set(row) for row in document["rows"]] == [ROW_FIELDS] * 3
     assert [(row["ledger"], row["payments"], row["ratio"]) for row in document["rows"]] == [
         ("postgresql", 1_000, 2.0),
@@ -65,7 +65,7 @@ def test_json_has_its_fields() -> None:
 def test_medians_of_repeats_and_the_highest_peak() -> None:
     """One slow run does not move the seconds; one fat run does move the memory."""
     runs = [_played(1_000, "sqlite", e2e, e2e, peak) for e2e, peak in ((2.0, 100.0), (9.0, 300.0), (3.0, 120.0))]
-    (row,) = figures(runs, [_floor(1_000, "sqlite", total) for total in (1.0, 5.0, 1.5)], [], {}).rows
+    (row,) = figures(runs, [_floor(1_000, "sqlite", total) for total in (1.0, 5.0, 1.5)], [], [], {}).rows
     assert (row.e2e_seconds, row.gateway_cpu_seconds, row.floor_seconds, row.ratio) == (3.0, 3.0, 1.5, 2.0)
     assert row.peak_rss_mib == 300.0
 
