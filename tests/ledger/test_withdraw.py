@@ -70,7 +70,11 @@ async def test_too_late_after_an_answer(story: Story, outcome: Outcome) -> None:
     document = await story.paying("R1", pay("A"))
     await story.answer(document, Word("A", outcome))
     name, code, what = await withdrawn(story, "A")
-    assert (name, code, what) == ("withdraw_refused", "POLICY", f"too late, sent in {document.name}: the payment is {outcome}")
+    assert (name, code, what) == (
+        "withdraw_refused",
+        "POLICY",
+        f"too late, sent in {document.name}: the payment is {outcome}",
+    )
     assert await story.tries("A") == [outcome.value]
 
 

@@ -67,7 +67,9 @@ def bank_names(tree: Tree) -> list[Violation]:
                 continue
             text = node.value
             named = text in BANK_NAMES or (text.removeprefix("adapters.").partition(".")[0] in formats - {own})
-            if named or (BANK_NAME_TEXT.search(text) and own not in formats):  # in its own folder it may say whose it is
+            if named or (
+                BANK_NAME_TEXT.search(text) and own not in formats
+            ):  # in its own folder it may say whose it is
                 found.append(at(module, node.lineno, f"{text!r} names a bank or a format"))
     return found
 
