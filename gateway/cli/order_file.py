@@ -135,7 +135,7 @@ def _chunk(order: Order, number: int, page: list[Instruction]) -> RunChunk:
 
 def header_path(path: Path) -> Path:
     """Where the header stands beside a file."""
-    return path.with_suffix(".run.json")
+    return path.parent / f"{path.stem}.run.json"
 
 
 def _declared(path: Path) -> dict[str, Any]:

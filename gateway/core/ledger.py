@@ -71,6 +71,11 @@ class Chunk(NamedTuple):
     bad: Sequence[BadLine]  # warnings too, with fatal False
 
 
+#: Per Bank, benefit fund → our debit account there; a Bank without any debits what the payer names.
+Debits = Mapping[str, Mapping[str, str]]
+NO_DEBITS: Debits = {}
+
+
 class BankShare(NamedTuple):
     """A Run's part at one bank."""
 
@@ -221,7 +226,7 @@ class Ledger(Protocol):
         """Runs in ``receiving`` whose chunks are all here."""
         ...
 
-    async def conclude_intake(self, run_key: int, windows: Sequence[Window]) -> str:
+    async def conclude_intake(self, run_key: int, windows: Sequence[Window], debits: Debits = NO_DEBITS) -> str:
         """Accept, hold or reject the complete Run; returns its state."""
         ...
 
@@ -245,7 +250,9 @@ class Ledger(Protocol):
         """Withdrawn, or refused ("too late, sent in ..."); told either way."""
         ...
 
-    async def repay(self, meta: Meta, message: InstructionRepay, final_minutes: Mapping[str, int]) -> Recorded:
+    async def repay(
+        self, meta: Meta, message: InstructionRepay, final_minutes: Mapping[str, int], debits: Debits = NO_DEBITS
+    ) -> Recorded:
         """A second Attempt joins its payer's second-payment Run, or is refused; told either way."""
         ...
 

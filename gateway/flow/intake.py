@@ -53,6 +53,7 @@ class Intake:
     ) -> None:
         self._ledger, self._clock, self._points = ledger, clock, points
         self._partners, self._payers, self._bell, self._telling = partners, payers, bell, telling
+        self._debits = {code: partner.bank.debit_accounts for code, partner in partners.items()}
 
     # ------------------------------------------------------------------------------------------------------ messages
 
@@ -125,7 +126,7 @@ class Intake:
             case InstructionRepay():
                 _check_name(value)
                 minutes = {code: partner.bank.agreement.fail_final_minutes for code, partner in self._partners.items()}
-                return await self._ledger.repay(meta, value, minutes)
+                return await self._ledger.repay(meta, value, minutes, self._debits)
         raise Malformed(f"no message is called {found.type}", code=Code.SCHEMA)
 
     async def _chunk(self, found: Envelope, meta: Meta, body: bytes) -> Recorded:
@@ -166,7 +167,16 @@ class Intake:
         checker.line(1, value.instruction, reading.single(value.instruction, meta.payer), lines, bad)
         if not lines:
             raise Refused(bad[0].what, code=Code(bad[0].code), where=bad[0].where)
+        self._check_debit(value)
         return await self._ledger.record_single(meta, value, lines[0], today)
+
+    def _check_debit(self, value: InstructionSubmitted) -> None:
+        one = value.instruction
+        fund, account = one.fund or value.fund, one.debit_account or value.debit_account
+        ours = self._debits.get(one.bank)
+        if ours and ours.get(fund) != account:
+            what = f"{account} is not our account of the fund {fund} at {one.bank}"
+            raise Refused(what, code=Code.POLICY, where="debit_account")
 
     async def _too_large(self, message: Message, error: Malformed) -> None:
         """The payer is told, where the message says who that is; else people are. Its bytes go to the dead letters either way (A5)."""
@@ -196,7 +206,7 @@ class Intake:
         for payer, message_id, body in await self._ledger.early_chunks():
             done += await self._early(payer, message_id, body)
         for run in await self._ledger.complete_runs():
-            await self._ledger.conclude_intake(run.key, self.windows(run))
+            await self._ledger.conclude_intake(run.key, self.windows(run), self._debits)
             self._points.reach("accept.done")
             done += 1
             self._telling.ring()

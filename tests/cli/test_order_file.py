@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import order_file
+from gateway.cli.output import Output
+from gateway.cli.submit import read_order
 from gateway.core.errors import SheyinError
 from gateway.sandbox.month import generate
 from gateway.sandbox.month_files import CSV_COLUMNS, write_csv, write_jsonl
@@ -182,3 +184,11 @@ def test_a_bad_file_submits_nothing(tmp_path: Path) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: FORMAT at bad.csv line 2: amount_fen: not a plain whole number: '12.5'")
     assert office.good("status")["runs"] == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_is_no_file(name: str) -> None:
+    """A path without a file's name is refused, not a fault of the program."""
+    assert order_file.header_path(Path(name)).name.endswith(".run.json")
+    with pytest.raises(SheyinError, match="cannot be read"):
+        read_order(Path(name), {"kind": ""}, Output())

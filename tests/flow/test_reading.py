@@ -183,6 +183,17 @@ async def test_declared_totals_that_do_not_agree(house: House, wrong: dict[str, 
     await house.untouched()
 
 
+@pytest.mark.parametrize("strange", [{"debit_account": "9900000000000026"}, {"fund": "medical"}], ids=str)
+async def test_an_account_that_is_not_ours_for_that_fund_at_that_bank(house: House, strange: dict[str, Any]) -> None:
+    """A line that inherits another bank's debit account, or another fund's, rejects the run: nobody is paid out of the wrong money."""
+    assert await house.submit(GOOD, **strange) == "rejected"
+    (event,) = await house.told("run.rejected")
+    assert event.code == Code.POLICY
+    assert "is not our account of the fund" in event.what
+    await house.untouched()
+    assert await house.submit(GOOD) == "accepted"
+
+
 async def test_an_early_chunk_that_is_refused_later_is_told(house: House) -> None:
     """A chunk before its header whose number turns out to be too high: told with SEQ once the header is here."""
     await house.send("run.chunk", RunChunk(run_id="R1", chunk=2, instructions=GOOD))
@@ -237,8 +248,10 @@ def sporadic(**more: Any) -> InstructionSubmitted:
         ({"instruction": msgspec.structs.replace(GOOD[0], purpose="养" * 71)}, Code.SIZE),
         ({"instruction": msgspec.structs.replace(GOOD[0], purpose="a\0")}, Code.NAME),
         ({"pay_date": dt.date(2035, 1, 1)}, Code.POLICY),
+        ({"debit_account": "9900000000000026"}, Code.POLICY),
+        ({"fund": "medical"}, Code.POLICY),
     ],
-    ids=["bank", "size", "control", "date"],
+    ids=["bank", "size", "control", "date", "debit", "fund"],
 )
 async def test_one_payment_that_cannot_be_taken(house: House, change: dict[str, Any], code: str) -> None:
     """A payment that comes alone is held to the same rules: refused with its code, told, its bytes among the dead letters."""

@@ -272,11 +272,19 @@ class Story:
         digest = blake2b(b"single\0" + _encode(instruction), digest_size=16).digest()
         return await self.ledger.record_single(meta or self.meta(), message, Line(1, instruction, digest), self.today())
 
-    async def repay(self, id_: str, correction: Any = None, *, final: dict[str, int] | None = None, payer: str = PAYER) -> None:  # fmt: skip
-        """``instruction.repay``; ``final`` is how many minutes each bank may still correct a FAIL."""
+    async def repay(
+        self,
+        id_: str,
+        correction: Any = None,
+        *,
+        final: dict[str, int] | None = None,
+        debits: dict[str, dict[str, str]] | None = None,
+        payer: str = PAYER,
+    ) -> None:
+        """``instruction.repay``; ``final``: how many minutes each bank may still correct a FAIL; ``debits``: our accounts, as configured."""
         values = {"instruction_id": id_, "reason": "mended"} | ({"correction": correction} if correction else {})
         message = msgspec.convert(values, contracts.InstructionRepay)
-        await self.ledger.repay(self.meta(payer), message, FINAL_AT_ONCE if final is None else final)
+        await self.ledger.repay(self.meta(payer), message, FINAL_AT_ONCE if final is None else final, debits or {})
 
     async def withdraw(self, id_: str, payer: str = PAYER) -> None:
         """``instruction.withdraw``."""

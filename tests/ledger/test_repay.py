@@ -325,3 +325,23 @@ async def test_second_payments_of_several_banks_share_a_run(story: Story) -> Non
     assert (await story.control("R1"))[SOUTH] == {"ordered": (1, 100_00), "new": (1, 100_00)}
     lots = await story.rows("SELECT origin_key FROM lot WHERE run_key <> origin_key")
     assert len(lots) == 2
+
+
+SOUTHWARD = ACCOUNT | {"account": {"bank": SOUTH, "account": "6228489999"}}
+
+
+async def test_at_another_bank_our_account_there_is_debited(story: Story) -> None:
+    """A debit account is one bank's: the second payment at another bank leaves from ours there."""
+    await failed(story)
+    await story.repay("A", SOUTHWARD, debits={SOUTH: {"pension": "7700000000000001"}})
+    document = await dispatch_again(story, SOUTH)
+    assert await story.value("SELECT debit_account FROM batch WHERE bank = :bank", bank=SOUTH) == "7700000000000001"
+    await story.answer(document, Word("A", PAID))
+    assert await story.tries("A") == ["failed", "paid"]
+
+
+async def test_at_another_bank_without_an_account_of_its_fund(story: Story) -> None:
+    """Nothing there is ours to debit for that fund: refused, and not paid out of another fund's account."""
+    await failed(story)
+    code, what = await refusal(story, "A", SOUTHWARD, debits={SOUTH: {"medical": "7700000000000002"}})
+    assert (code, what) == ("POLICY", "at that bank we have no debit account of its fund")

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.core.contracts import InstructionNotice, LineError, RunAccepted, RunHeld, RunRejected, Window
 from gateway.core.errors import Code
+from gateway.core.ledger import NO_DEBITS, Debits
 from gateway.core.states import ATTEMPT, LIVE_OR_PAID, AttemptEvent, AttemptState, RunEvent, RunState, step
 from gateway.edge.ledger import audit, control
 from gateway.edge.ledger.engine import Tx, keys_of, tries_of
@@ -35,7 +36,7 @@ def alone(tx: Tx) -> None:
         tx.run("SELECT pg_advisory_xact_lock(:lock)", lock=_LOCK)
 
 
-def conclude_intake(tx: Tx, run_key: int, windows: Sequence[Window]) -> str:
+def conclude_intake(tx: Tx, run_key: int, windows: Sequence[Window], debits: Debits = NO_DEBITS) -> str:
     """Accept, hold or reject; returns the Run's state. Quiet where another replica was faster."""
     alone(tx)
     run = tx.row(tx.locked("SELECT * FROM run WHERE key = :key"), key=run_key)
@@ -51,10 +52,22 @@ def conclude_intake(tx: Tx, run_key: int, windows: Sequence[Window]) -> str:
     if bad and (run.on_bad_line == "reject_run" or bad == count):
         first = tx.row("SELECT * FROM line_error WHERE run_key = :key AND fatal ORDER BY ordinal LIMIT 1", key=run_key)
         return reject(tx, run, Code(first.code), f"{bad} bad lines; the first is line {first.ordinal}: {first.what}")
+    if strange := _strange_debit(tx, run.key, debits):
+        return reject(tx, run, Code.POLICY, strange)
     if rival := _same_payroll(tx, run):
         what = f"a regular run for the same line, district and period exists: {rival}; two people must accept this one"
         return hold_run(tx, run, Code.SUSPECT_DUPLICATE, what)
     return accept(tx, run, windows)
+
+
+def _strange_debit(tx: Tx, run_key: int, debits: Debits) -> str:
+    """Which account would be debited that is not ours for that fund at that bank, or empty: a line inherits the Run's, which is one bank's."""
+    lots = "SELECT DISTINCT bank, fund, debit_account FROM lot WHERE run_key = :run ORDER BY bank, fund, debit_account"
+    for lot in tx.rows(lots, run=run_key):
+        ours = debits.get(lot.bank)
+        if ours and ours.get(lot.fund) != lot.debit_account:
+            return f"{lot.debit_account} is not our account of the fund {lot.fund} at {lot.bank}"
+    return ""
 
 
 def _same_payroll(tx: Tx, run: Any) -> str:

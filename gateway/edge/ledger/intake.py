@@ -347,7 +347,7 @@ def _split_taken(tx: Tx, payer: str, lines: Sequence[Line]) -> tuple[list[Line],
         what = (
             "this id is in the run twice, same content"
             if code is Code.DUP
-            else "this id is known with other content: the first stands"
+            else "this id is known from another run or with other content: the first stands"
         )
         bad.append(BadLine(line.ordinal, i.id, code, "id", what, b"", i.amount))
     return fresh, bad

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.core.contracts import Correction, InstructionNotice, InstructionRepay, RunKind
 from gateway.core.errors import Code, Conflict
-from gateway.core.ledger import Meta, Recorded
+from gateway.core.ledger import NO_DEBITS, Debits, Meta, Recorded
 from gateway.core.states import CASE, AttemptEvent, AttemptState, CaseEvent, CaseState, DocumentState, step
 from gateway.edge.ledger import actors, audit, control, doubt, lanes, private
 from gateway.edge.ledger.engine import Tx, tries_of
@@ -125,20 +125,26 @@ def set_aside(tx: Tx, document_key: int, epoch: int, faults: Sequence[tuple[int,
 # ---------------------------------------------------------------------------------------------------------------- second payment
 
 
-def repay(tx: Tx, meta: Meta, message: InstructionRepay, final_minutes: Mapping[str, int]) -> Recorded:
+def repay(
+    tx: Tx, meta: Meta, message: InstructionRepay, final_minutes: Mapping[str, int], debits: Debits = NO_DEBITS
+) -> Recorded:
     """A second Attempt joins its payer's second-payment Run of the day; refused unless the first surely did not pay.
 
-    ``final_minutes``: per configured bank, how long it may still correct a FAIL (its Agreement's word). Told either way.
+    ``final_minutes``: per configured bank, how long it may still correct a FAIL (its Agreement's word). ``debits``: a payment that goes
+    to another bank is debited there. Told either way.
     """
     recorded = seen(tx, meta)
     if recorded is not Recorded.NEW:
         return recorded
     attempt = held_fast(tx, meta.payer, message.instruction_id)
     refusal = _refusal(tx, attempt, message, final_minutes)
+    debit = "" if refusal else _debit(tx, attempt, message.correction, debits)
+    if not (refusal or debit):
+        refusal = Code.POLICY, "at that bank we have no debit account of its fund"
     if refusal:
         notices(tx, meta.payer, "instruction.repay_refused", [_notice(message.instruction_id, *refusal)])
         return Recorded.NEW
-    _second_try(tx, meta, message, attempt)
+    _second_try(tx, meta, message, attempt, debit)
     return Recorded.NEW
 
 
@@ -182,6 +188,15 @@ def _correction_fault(tx: Tx, correction: Correction | None, banks: Collection[s
     return None
 
 
+def _debit(tx: Tx, first: Any, correction: Correction | None, debits: Debits) -> str:
+    """The account of ours that the second try is debited from: one bank's, so another one where the payment moves. Empty: none is known."""
+    old = tx.row("SELECT bank, fund, debit_account FROM lot WHERE key = :key", key=first.lot_key)
+    account = correction.account if correction else None
+    if account is None or account.bank == old.bank or not (ours := debits.get(account.bank)):
+        return str(old.debit_account)
+    return ours.get(old.fund, "")
+
+
 def _open_sets(tx: Tx, instruction_key: int) -> str:
     """Why the result set of any of its tries is not closed: a word on the first that came late also stands against the third."""
     tries = tx.rows(f"SELECT a.key, a.document_key FROM attempt AS a WHERE {tries_of(':key')}", key=instruction_key)
@@ -208,7 +223,7 @@ def open_set(tx: Tx, document_key: int | None) -> str:
     return f"the result of {row.name} has {row.parked} parked lines" if row.parked else ""
 
 
-def _second_try(tx: Tx, meta: Meta, message: InstructionRepay, first: Any) -> None:
+def _second_try(tx: Tx, meta: Meta, message: InstructionRepay, first: Any, debit: str) -> None:
     """The new Attempt (``new``), its correction, its place in the Run, the controls of both views, the Case."""
     old = tx.row("SELECT * FROM lot WHERE key = :key", key=first.lot_key)
     origin = tx.row("SELECT * FROM run WHERE key = :key", key=old.origin_key)
@@ -216,7 +231,7 @@ def _second_try(tx: Tx, meta: Meta, message: InstructionRepay, first: Any) -> No
     run = gathering_run(tx, meta.payer, RunKind.SECOND_PAYMENT, origin, today)
     account = message.correction.account if message.correction else None
     bank = account.bank if account else old.bank
-    route = (bank, old.fund, old.debit_account, today.isoformat(), old.line)
+    route = (bank, old.fund, debit, today.isoformat(), old.line)
     lot = lot_keys(tx, run.key, old.origin_key, {route})[route]
     key = run.key * RUN_SPAN + next_key(tx, f"ordinal:{run.key}")
     tx.run(
