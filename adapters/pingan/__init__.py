@@ -31,7 +31,7 @@ ADAPTER = Adapter(
     ),
     capabilities=Capabilities(
         writes=frozenset({DocKind.PAYMENT}),
-        reads=frozenset({DocKind.RECEIPT, DocKind.ANSWER, DocKind.RESULT}),
+        reads=frozenset({DocKind.RECEIPT, DocKind.ANSWER, DocKind.RESULT, DocKind.PAYMENT, DocKind.INQUIRY}),
     ),
     routes=ROUTES,
     codes=CODES,

@@ -94,9 +94,7 @@ async def play(make_house: Callable[..., House], case: Case) -> Played:
     reference = await at_the_bank(house, case)
     ((digest,),) = house.rows("SELECT digest FROM document")
     unsealed = Partner(bank=msgspec.structs.replace(bank, sealed=False), adapter=adapter)
-    await house.collector.take_in(
-        unsealed, "result.bin", _once(case.held("result.bin")), "folder", None, str(reference)
-    )
+    await house.collector.take_in(unsealed, "result.bin", once(case.held("result.bin")), "folder", None, str(reference))
     await house.collector.step(unsealed)
     assert house.inbound() == [("applied", "")], house.rows("SELECT code, what FROM inbound")
     told = [
@@ -132,7 +130,8 @@ def recording(adapter: Adapter, writes: list[bytes]) -> Adapter:
     return msgspec.structs.replace(adapter, write_payment=write, routes=routes)
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    """A stream of one piece, as the door takes it."""
     yield body
 
 

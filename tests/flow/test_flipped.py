@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from adapters.standards import head001
 from gateway.codec import xmldsig
 from gateway.core.adapter import Adapter, Trust
 from gateway.core.bank import Attached, Bank, Detached, Enveloped, Head, Inline, Row, SealSlot
-from gateway.core.errors import Code, Malformed
+from gateway.core.errors import Code, Malformed, SheyinError
 from gateway.core.partner import Partner
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.keys import KeyFile, load_keys, load_pins, load_secrets
@@ -34,7 +34,7 @@ from gateway.flow.collect import Collector
 from gateway.flow.sealing import Sealer
 from tests.adapters.suite import PAYING
 from tests.flow.conftest import MakeHouse
-from tests.flow.golden import CODE, Case, at_the_bank, cases, recording
+from tests.flow.golden import CODE, Case, at_the_bank, cases, once, recording
 from tests.flow.house import START, House
 
 SEALED = {case.folder.parent.name: case for case in cases() if case.adapter.trust is Trust.SEAL}
@@ -72,7 +72,7 @@ class Place(NamedTuple):
         """Bring them in through the door, apply what may be, and say what became of them."""
         before = len(self.house.inbound())
         for number, letter in enumerate(letters, before):
-            stream = _once(letter.payload)
+            stream = once(letter.payload)
             await self.house.collector.take_in(
                 self.partner, f"{number}.bin", stream, "folder", letter.seal, self.reference
             )
@@ -146,10 +146,6 @@ async def _sealed(case: Case, bank: Bank, crypto: EngineCrypto) -> Sealed:
     raise AssertionError(f"no seal to make for {case}")
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
 def flips(content: bytes) -> Iterator[bytes]:
     """The bytes with one of them another one, at every place: the lowest bit, which makes of a digit another digit."""
     for at, byte in enumerate(content):
@@ -199,27 +195,33 @@ async def test_one_other_byte(place: Place) -> None:
     await place.as_it_was()
 
 
-async def test_one_other_byte_of_a_seal_beside_it(place: Place) -> None:
-    """Every byte of the seal's own file in turn, where there is one."""
-    answer = place.answer
-    assert (answer.seal is not None) == isinstance(place.partner.adapter.seal, Detached)
+async def unbelieved(place: Place, letters: list[Sealed]) -> None:
+    """None passes the Crypto port; every fiftieth is tried at the door too, where nothing moves; then the answer itself is applied."""
+    bank, shape = place.partner.bank, place.partner.adapter.seal
+    assert shape is not None
+    for letter in letters:
+        with pytest.raises(SheyinError):
+            place.house.crypto.verify(bank, shape, io.BytesIO(letter.payload), letter.seal, START)
     before = place.house.totals()
-    became = await place.take(*(answer._replace(seal=seal) for seal in flips(answer.seal or b"")))
-    assert len(became) == len(answer.seal or b"")
+    became = await place.take(*letters[::50])
     assert {state for state, _ in became} <= {"quarantined"}
     assert place.house.totals() == before
     await place.as_it_was()
 
 
+async def test_one_other_byte_of_a_seal_beside_it(place: Place) -> None:
+    """Every byte of the seal's own file in turn, where there is one."""
+    answer = place.answer
+    assert (answer.seal is not None) == isinstance(place.partner.adapter.seal, Detached)
+    await unbelieved(place, [answer._replace(seal=seal) for seal in flips(answer.seal or b"")])
+
+
 async def test_the_end_is_missing(place: Place) -> None:
-    """Cut at every byte: quarantined, nothing moves; then the file itself is applied."""
-    house, answer = place.house, place.answer
-    before = house.totals()
-    letters = [answer._replace(payload=answer.payload[:size]) for size in range(len(answer.payload))]
-    became = await place.take(*letters)
-    assert {state for state, _ in became} == {"quarantined"}
-    assert house.totals() == before
-    await place.as_it_was()
+    """Cut at every byte, of the file and of a seal beside it."""
+    answer = place.answer
+    cut = [answer._replace(payload=answer.payload[:size]) for size in range(len(answer.payload))]
+    seal = answer.seal or b""
+    await unbelieved(place, [*cut, *(answer._replace(seal=seal[:size]) for size in range(len(seal)))])
 
 
 async def test_a_certificate_that_is_carried_is_only_a_hint(place: Place) -> None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
+
+import msgspec
 import pytest
 
+from gateway.core.bank import Row
+from gateway.core.errors import Code, Malformed
+from gateway.core.partner import Partner
 from tests.adapters.suite import PAYING
 from tests.flow.conftest import MakeHouse
-from tests.flow.golden import Case, cases, difference, fields, play
+from tests.flow.golden import CODE, Case, cases, difference, fields, once, play, recording
+from tests.flow.house import House
 
 CASES = cases()
+
+
+async def capped(make_house: MakeHouse, case: Case, **limits: int) -> House:
+    """A house where the case is ordered and not yet released, at a Bank with smaller limits."""
+    bank = case.bank(limits=msgspec.to_builtins(msgspec.structs.replace(case.adapter.limits, **limits)), sealed=False)
+    house = make_house(bank)
+    house.partners[CODE] = Partner(bank=bank, adapter=recording(case.adapter, []))
+    assert await house.submit(case.ordered.instructions) == "accepted"
+    return house
 
 
 def test_every_paying_format_has_a_case() -> None:
@@ -61,3 +77,33 @@ def test_a_difference_is_told_by_its_field() -> None:
     assert '+          "outcome": "failed"' in difference(
         case, "events.json", events, events.replace(b'"outcome": "paid"', b'"outcome": "failed"', 1)
     )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_cap_of_lines(make_house: MakeHouse, case: Case) -> None:
+    """No Document holds more lines than the Bank takes, and the lines of all of them are the lines ordered."""
+    house = await capped(make_house, case, rows_max=2)
+    await house.release()
+    await house.step(CODE, times=2)
+    rows = [
+        [item for item in case.adapter.read(io.BytesIO(house.archived()[digest])) if isinstance(item, Row)]
+        for (digest,) in house.rows("SELECT digest FROM document ORDER BY key")
+    ]
+    assert [len(lines) for lines in rows] == [2, 1]
+    assert [row.amount for lines in rows for row in lines] == [one.amount for one in case.ordered.instructions]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_cap_of_bytes(make_house: MakeHouse, case: Case) -> None:
+    """A larger file is taken in from nobody, and none of ours is sent: SIZE, and nothing is half done."""
+    said = case.held("result.bin")
+    house = await capped(make_house, case, document_bytes_max=min(len(said), len(case.held("document.bin"))) - 1)
+    with pytest.raises(Malformed) as error:
+        await house.collector.take_in(house.partners[CODE], "result.bin", once(said), "folder", None, "")
+    assert error.value.code is Code.SIZE
+    assert not house.inbound()
+    await house.release()
+    await house.step(CODE, times=2)
+    assert house.documents() == [("open", 0)]
+    assert house.lanes()[CODE] == "stopped"
+    assert not house.wires[CODE].sent()
