@@ -263,9 +263,13 @@ def _notes(month: Month) -> list[str]:
     for bank in month.banks:
         if bank.tells == reasons:
             continue
-        told = ", ".join(MEANINGS[verdict].en for verdict in sorted(bank.tells))
-        planned = f"the only failures planned are: {told}" if told else "no failure is planned"
-        notes.append(f"{bank.code}, {bank.adapter}: {planned}. Its format has no public words for other reasons.")
+        if told := ", ".join(MEANINGS[verdict].en for verdict in sorted(bank.tells)):
+            planned = f"the only failures planned are: {told}. Its format has no public words for the others."
+        else:
+            planned = (
+                "no failure is planned. Its format has no public words for the reasons: each would wait for a person."
+            )
+        notes.append(f"{bank.code}, {bank.adapter}: {planned}")
     return notes
 
 
