@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import adapters
+from gateway.sandbox.books import summary
 from gateway.sandbox.failures import counts
 from gateway.sandbox.month import ALL_BANKS, ALL_PAYMENTS, ALL_PAYMENTS_MIN, month_minor
 from tests.cli.conftest import Ran, run_in
@@ -49,6 +50,18 @@ def test_every_format_and_wire_has_paid(figures: dict[str, Any]) -> None:
     assert {bank["wire"] for bank in figures["banks"]} == {"folder", "sftp", "https", "http"}
     assert all(bank["documents"] and bank["payments"] for bank in figures["banks"])
     assert sum(bank["payments"] for bank in figures["banks"]) == ALL_PAYMENTS
+
+
+def test_the_banks_books_say_the_same(played: tuple[Ran, Path], figures: dict[str, Any]) -> None:
+    """Each bank's own: as many paid as the ledger has it, none twice; the one over HTTPS asked for our certificate."""
+    _, folder = played
+    banks = folder / "month" / "banks"
+    for bank in figures["banks"]:
+        books = summary(banks / bank["code"] / "state")
+        assert (books["paid"]["count"], books["doubles"]) == (figures["conservation"][bank["code"]]["paid"][0], 0)
+    wires = {bank["code"]: bank["wire"] for bank in json.loads((banks / "banks.json").read_bytes())["banks"]}
+    guarded = [code for code, wire in wires.items() if wire.get("certificate") and wire.get("clients")]
+    assert guarded == [bank["code"] for bank in figures["banks"] if bank["wire"] == "https"]
 
 
 def test_what_is_left_out_is_said(played: tuple[Ran, Path], figures: dict[str, Any]) -> None:
