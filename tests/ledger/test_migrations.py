@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,20 @@ def test_upgrading_twice_changes_nothing(two_urls: tuple[str, str]) -> None:
     migrate.upgrade(url)
     migrate.check(url)
     assert on(url, described) == before
+
+
+def test_a_new_ledger_is_its_owners_alone(tmp_path: Path) -> None:
+    """Nobody else on the machine reads the people's names out of it, whatever the umask; what stands already keeps its mode."""
+    path = tmp_path / "ledger.db"
+    before = os.umask(0)
+    try:
+        migrate.upgrade(f"sqlite:///{path}")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    migrate.upgrade(f"sqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_changed_ledger_is_told(two_urls: tuple[str, str]) -> None:

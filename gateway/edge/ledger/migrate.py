@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,12 +71,21 @@ def check(url: str) -> None:
 
 def _on(url: str, work: Callable[[sa.Connection], object]) -> None:
     if url.startswith("sqlite"):
+        _begin_private(url)
         engine = sa.create_engine(url)
         with engine.begin() as connection:
             work(connection)
         engine.dispose()
         return
     asyncio.run(_on_async(url, work))
+
+
+def _begin_private(url: str) -> None:
+    """A new ledger's file is its owner's alone, and what SQLite lays beside it follows: names stand in it in the clear."""
+    name = sa.make_url(url).database
+    if name and not Path(name).exists():
+        with contextlib.suppress(OSError):  # SQLite itself says why it cannot be made
+            Path(name).touch(0o600)
 
 
 async def _on_async(url: str, work: Callable[[sa.Connection], object]) -> None:
