@@ -30,6 +30,8 @@ from tests.flow.house import bank as bank_of
 
 ROOT = Path(__file__).parents[1] / "adapters" / "golden"
 CODE = OWN
+#: The case that every paying format has: three are ordered, and the second fails.
+FIRST = "one_name_differs"
 #: What operations are told is not the payer's.
 _OPERATIONS = ("alert", "operations")
 
