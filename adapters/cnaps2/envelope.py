@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import re
 from datetime import datetime
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from gateway.core.calendar import CHINA_TIME
 from gateway.core.errors import Code, Malformed
@@ -55,6 +56,7 @@ class Envelope(NamedTuple):
 
     header: Header
     slot: bytes | None
+    behind: BinaryIO  # the XML, to be read once
 
 
 def written(
@@ -71,8 +73,7 @@ def written(
 
 
 def opened(source: BinaryIO) -> Envelope:
-    """Read up to the XML's first byte. Raises Malformed: TRUNCATED, FORMAT."""
-    start = source.tell()
+    """Read up to the XML's first byte; ``source`` need not be one that goes back. Raises Malformed: TRUNCATED, FORMAT."""
     head = source.read(HEADER_BYTES)
     found = _HEADER.fullmatch(head)
     if found is None:
@@ -81,17 +82,34 @@ def opened(source: BinaryIO) -> Envelope:
     texts = {name: value.decode("ascii").rstrip(" ") for name, value in found.groupdict().items()}
     header = Header(texts["sender"], texts["receiver"], texts["message"], texts["id"], texts["related"])
     beginning = source.read(SLOT_BYTES_MAX)
-    slot = None
-    behind = start + HEADER_BYTES
-    if beginning.startswith(_SLOT):
-        end = beginning.find(_SLOT_END)
-        if end < 0:
-            short = len(beginning) < SLOT_BYTES_MAX
-            raise Malformed("the signature has no end", code=Code.TRUNCATED if short else Code.FORMAT, where="{S:}")
-        slot = beginning[len(_SLOT) : end]
-        behind += end + len(_SLOT_END)
-    source.seek(behind)
-    return Envelope(header, slot)
+    if not beginning.startswith(_SLOT):
+        return Envelope(header, None, _behind(beginning, source))
+    end = beginning.find(_SLOT_END)
+    if end < 0:
+        short = len(beginning) < SLOT_BYTES_MAX
+        raise Malformed("the signature has no end", code=Code.TRUNCATED if short else Code.FORMAT, where="{S:}")
+    return Envelope(header, beginning[len(_SLOT) : end], _behind(beginning[end + len(_SLOT_END) :], source))
+
+
+class _Behind(io.RawIOBase):
+    """Bytes that were read already, then the rest of their source."""
+
+    def __init__(self, first: bytes, source: BinaryIO) -> None:
+        self._first, self._source = first, source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        into = memoryview(buffer)
+        part = self._first[: len(into)] or self._source.read(len(into))
+        self._first = self._first[len(part) :]
+        into[: len(part)] = part
+        return len(part)
+
+
+def _behind(first: bytes, source: BinaryIO) -> BinaryIO:
+    return io.BufferedReader(_Behind(first, source), buffer_size=64 * 1024)
 
 
 def signature_of(slot: bytes) -> bytes:

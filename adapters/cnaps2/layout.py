@@ -53,6 +53,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: The direct participant that sends for us (发起直接参与机构, InstgDrctPty, and the header's sender).
     sender: Annotated[str, _example("313584000012", "^[0-9A-Za-z]{1,14}$")]
+    #: The direct participant that receives it (接收直接参与机构, InstdDrctPty), also as clearing bank of both sides (MmbId).
+    receiver: Annotated[str, _example("999584000017", "^[0-9A-Za-z]{1,14}$")]
     #: Whether the payer's mandate was verified (核验标识): CE01 yes, CE02 no.
     checked: Annotated[Literal["CE01", "CE02"], msgspec.Meta(extra_json_schema={"examples": ["CE01"]})]
     #: Days until the reply is due (回执期限, RtrLtd).
@@ -62,9 +64,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purpose: Annotated[str, _example("9001", "^[0-9A-Za-z]{1,5}$")]
     #: RT00: the payer's bank receives it, RT01: the payees' (接收标识, RcvTp).
     receives: Literal["RT00", "RT01"] = "RT00"
-    #: The direct participant that receives it; empty: the Bank's clearing number.
-    receiver: _Party = ""
-    #: Clearing number of the branch that holds the debit account; empty: the receiver.
+    #: Clearing number of the branch that holds the debit account; empty: the Bank's.
     debtor_bank: _Party = ""
     #: Number of the contract with the bank (合同（协议）号, EndToEndId); empty: left out.
     contract: Annotated[str, msgspec.Meta(pattern="^[0-9A-Za-z-]{0,60}$")] = ""
@@ -76,22 +76,22 @@ def write_payment(head: PaymentHead, lines: Iterable[PayLine], bank: Bank) -> It
     Raises Refused: SIZE, NAME, CHARSET, FORMAT, RANGE for what the message cannot hold; SCHEMA for the Bank's options. Raises Halt where the
     lines do not add up to the head.
     """
-    options, receiver = _parties(bank)
-    branch = options.debtor_bank or receiver
+    options, branch = _parties(bank)
+    member = f"<FIId><ClrSysMmbId><MmbId>{options.receiver}</MmbId></ClrSysMmbId></FIId>"
     yield (
-        _opening(PAYMENT, "BtchPmtByAgcy", head.reference, head, bank, options, receiver)
+        _opening(PAYMENT, "BtchPmtByAgcy", head, bank, options)
         + (
             f"<BtchPmtByAgcyInf><BtchNb>{head.sequence:08}</BtchNb><RtrLtd>{options.reply_days}</RtrLtd><RcvTp>{options.receives}</RcvTp>"
             f"{f'<EndToEndId>{options.contract}</EndToEndId>' if options.contract else ''}<ChckFlg>{options.checked}</ChckFlg>"
             f"<Dbtr><Nm>{_value('name of the debtor', head.debit_name, NAME_CHARS_MAX)}</Nm></Dbtr>"
             f"<DbtrAcct>{_account(_value('debit account', head.debit_account, ACCOUNT_CHARS_MAX))}</DbtrAcct>"
-            f"<DbtrAgt>{_member(branch)}<BrnchId><Id>{branch}</Id></BrnchId></DbtrAgt><CdtrAgt>{_member(receiver)}</CdtrAgt>"
+            f"<DbtrAgt>{member}<BrnchId><Id>{options.debtor_bank or branch}</Id></BrnchId></DbtrAgt><CdtrAgt>{member}</CdtrAgt>"
             f'<TtlAmt Ccy="{head.currency}">{decimal(head.minor, head.currency)}</TtlAmt>'
             f"<PmtTpInf><CtgyPurp><Prtry>{options.category}</Prtry></CtgyPurp></PmtTpInf><CdtrNb>{head.count}</CdtrNb>"
         ).encode()
     )
     before = f"<CdtrDtls><Purp><Prtry>{options.purpose}</Prtry></Purp><TxId>"
-    before_name = f"</TxId><BrnchId>{receiver}</BrnchId><Cdtr><Nm>"
+    before_name = f"</TxId><BrnchId>{branch}</BrnchId><Cdtr><Nm>"
     before_account = "</Nm></Cdtr><CdtrAcct><Id><Othr><Id>"
     before_amount = f'</Id></Othr></Id></CdtrAcct><Amt Ccy="{head.currency}">'
     count = minor = 0
@@ -123,8 +123,8 @@ def write_check(head: ListHead, lines: Iterable[CheckLine], bank: Bank) -> Itera
     The message has no place for a line's ``ref`` nor for an id number: the answer repeats account and name. Raises Refused, Halt as
     ``write_payment``.
     """
-    options, receiver = _parties(bank)
-    opening = _opening(QUESTION, "BtchCstmrsAcctQry", head.reference, head, bank, options, receiver)
+    options, branch = _parties(bank)
+    opening = _opening(QUESTION, "BtchCstmrsAcctQry", head, bank, options)
     chunk = [f"<BtchCstmrsAcctQryInf><AcctCnt>{head.count}</AcctCnt>"]
     yield opening
     count = 0
@@ -133,7 +133,7 @@ def write_check(head: ListHead, lines: Iterable[CheckLine], bank: Bank) -> Itera
         account = _value("account", line.account, ACCOUNT_CHARS_MAX, where)
         name = _value("name", line.name, NAME_CHARS_MAX, where)
         count += 1
-        chunk.append(f"<AcctDtls><Id>{account}</Id><Nm>{name}</Nm><AcctBk>{receiver}</AcctBk></AcctDtls>")
+        chunk.append(f"<AcctDtls><Id>{account}</Id><Nm>{name}</Nm><AcctBk>{branch}</AcctBk></AcctDtls>")
         if len(chunk) == _CHUNK_LINES:
             yield "".join(chunk).encode()
             chunk.clear()
@@ -148,20 +148,19 @@ def encodable(text: str) -> str:
 
 
 def _parties(bank: Bank) -> tuple[Options, str]:
-    """The Bank's options, and who receives. Raises Refused SCHEMA."""
+    """The Bank's options, and its clearing number: the receiver's where it has none of its own. Raises Refused SCHEMA."""
     options = format_options(bank, Options)
-    receiver = options.receiver or bank.clearing_code
-    for what, number in (("clearing_code or format_options.receiver", receiver), ("customer", bank.customer)):
+    branch = bank.clearing_code or options.receiver
+    for what, number in (("clearing_code", branch), ("customer", bank.customer)):
         if not (number.isascii() and number.isalnum() and len(number) <= envelope.PARTY_CHARS_MAX):
             most = envelope.PARTY_CHARS_MAX
             raise Refused(f"{what} is not 1 to {most} letters and digits", code=Code.SCHEMA, where=f"bank {bank.code}")
-    return options, receiver
+    return options, branch
 
 
-def _opening(
-    message: str, root: str, reference: str, head: PaymentHead | ListHead, bank: Bank, options: Options, receiver: str
-) -> bytes:
+def _opening(message: str, root: str, head: PaymentHead | ListHead, bank: Bank, options: Options) -> bytes:
     """Envelope, and the XML up to the end of its group header."""
+    reference, receiver = head.reference, options.receiver
     if len(reference) > envelope.ID_CHARS_MAX:
         what = f"reference of {len(reference)} characters; the envelope holds {envelope.ID_CHARS_MAX}"
         raise Refused(what, code=Code.SIZE, where=reference)
@@ -180,10 +179,6 @@ def _opening(
 
 def _account(number: str) -> str:
     return f"<Id><Othr><Id>{number}</Id></Othr></Id>"
-
-
-def _member(number: str) -> str:
-    return f"<FIId><ClrSysMmbId><MmbId>{number}</MmbId></ClrSysMmbId></FIId>"
 
 
 def _value(field: str, text: str, most: int, where: str = "") -> str:

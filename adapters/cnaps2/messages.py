@@ -148,7 +148,7 @@ def open_message(source: BinaryIO) -> tuple[Message, Iterator[Values]]:
     lines that are missing or stand elsewhere.
     """
     around = envelope.opened(source)
-    elements = xml.stream(source, _WANTED)
+    elements = xml.stream(around.behind, _WANTED)
     first = next(elements, None)
     root = next((each for each in _around(first) if xml.local(each) in SHAPES), None)
     if first is None or root is None:
@@ -219,8 +219,8 @@ def _leaves(element: Element, names: Names, stop: str, prefix: str, found: Value
             raise Malformed("stands here twice", code=Code.SCHEMA, where=xml.place(child))
         else:
             found[path] = child.text or ""
-            if child.attrib:
-                found[path + CCY] = child.get("Ccy", "")
+            if (currency := child.get("Ccy")) is not None:
+                found[path + CCY] = currency
     return False
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from gateway.codec import xmldsig
-from gateway.core.bank import Attached, Detached, Enveloped, Seal, SealSlot
+from gateway.core.bank import Attached, Detached, Enveloped, Inline, Seal, SealSlot
 from gateway.core.errors import Code, Conflict, Refused
 from gateway.core.ports import Crypto
 from gateway.flow import seals
@@ -112,6 +112,9 @@ class Folder:
             self._temporary(seal_name).write_bytes(seal)
         elif self._crypto is not None and isinstance(shape, Attached):
             outside = await seals.around(self._crypto, key, shape, stream, made)
+        elif self._crypto is not None and isinstance(shape, Inline) and shape.join and not shape.signer_id:
+            outside = await seals.inside(self._crypto, key, shape, stream)
+        if outside is not None:
             stream.seek(0)
             size = stream.write(outside)
         whole = offset < 0 and outside is None

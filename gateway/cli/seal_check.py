@@ -134,12 +134,18 @@ def _check_attached(
 def _check_inline(shape: Inline, payload: BinaryIO, size: int, known: Known, at: datetime) -> tuple[Finding, BinaryIO]:
     if size > VERIFIED_BYTES_MAX:
         return Finding(State.UNVERIFIED, why=f"larger than {VERIFIED_BYTES_MAX} bytes"), payload
+    document = payload.read()
+    payload.seek(0)
     try:
-        covered, signature = shape.split(payload.read())
+        if shape.bare is not None and shape.bare(document):
+            return Finding(
+                State.ABSENT, why="the format has no seal for this message: what counts is the channel"
+            ), payload
+        covered, signature = shape.split(document)
     except (Malformed, ValueError, LookupError):
         return Finding(State.ABSENT), payload
-    finally:
-        payload.seek(0)
+    if not signature:
+        return Finding(State.ABSENT), payload
     if not known.certificates:
         return Finding(State.UNVERIFIED, why="no certificate was given to verify it with"), payload
     if shape.signer_id is not None and known.bank is None:
@@ -152,7 +158,7 @@ def _check_inline(shape: Inline, payload: BinaryIO, size: int, known: Known, at:
         check_validity(pin, at)
     except Unverified as error:
         return Finding(State.INVALID, _named(pin), error.what), payload
-    return Finding(State.VALID, _named(pin)), BytesIO(covered)
+    return Finding(State.VALID, _named(pin)), payload if shape.whole else BytesIO(covered)
 
 
 def _check_enveloped(

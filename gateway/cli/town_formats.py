@@ -20,7 +20,7 @@ _USER = "N000000001"
 _MODE = "00001"
 _BRANCH = "69"
 _CARD = "example.y.4400"
-_SENDER = "990500000001"
+_SENDER, _RECEIVER = "990500000001", "990500000002"
 _CLIENT_FOLDERS = {"upload": "D:\\b2bi\\up", "download": "D:\\b2bi\\down"}
 
 
@@ -61,6 +61,7 @@ DIALECTS = {
         credited=("PR02", "PR05"),
         ours=lambda *_: {
             "sender": _SENDER,
+            "receiver": _RECEIVER,
             "checked": "CE01",
             "reply_days": "1",
             "category": "C209",

@@ -204,7 +204,8 @@ class Sealer:
                 if isinstance(shape, Attached):
                     sealed = await seals.around(self._crypto, key, shape, payload, self._clock.now())
                 elif shape.join is not None:
-                    sealed = await seals.inside(self._crypto, self._work, partner.bank, shape, payload)
+                    signer_id = shape.signer_id(partner.bank) if shape.signer_id else ""
+                    sealed = await seals.inside(self._crypto, key, shape, payload, signer_id)
                 else:  # the adapter's route signs
                     return Sealed(digest, spool.size, None, "")
             outer = await self._work.run(self._spool, partner, iter((sealed,)), 0)

@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from gateway.codec import cms, gmt0010
-from gateway.core.bank import Attached, Bank, Detached, Inline
-from gateway.core.ports import Crypto, Work
+from gateway.core.bank import Attached, Detached, Inline
+from gateway.core.errors import Halt
+from gateway.core.ports import Crypto
 
 RSA = "rsa-sha256"
 SM2 = "sm2-sm3"
@@ -38,11 +39,14 @@ async def around(crypto: Crypto, key: str, shape: Attached, payload: BinaryIO, a
     return cms.attached(content, attributes, await crypto.sign(key, RSA, attributes), certificate)
 
 
-async def inside(crypto: Crypto, work: Work, bank: Bank, shape: Inline, payload: BinaryIO) -> bytes:
-    """The Document with our signature in its slot, built in memory. Raises Refused, Unavailable as the port's ``sign``."""
+async def inside(crypto: Crypto, key: str, shape: Inline, payload: BinaryIO, signer_id: str = "") -> bytes:
+    """The Document with our signature in its slot, built in memory.
+
+    Raises Halt where it is the format's route that fills the slot; Refused, Unavailable as the port's ``sign``.
+    """
+    if shape.join is None:
+        raise Halt("this format's route signs")
     payload.seek(0)
     document = payload.read()
-    covered, _ = await work.run(shape.split, document)
-    signer_id = shape.signer_id(bank) if shape.signer_id else ""
-    assert shape.join is not None
-    return shape.join(document, await crypto.sign(bank.sign_key, shape.algorithm, covered, signer_id))
+    covered, _ = shape.split(document)
+    return shape.join(document, await crypto.sign(key, shape.algorithm, covered, signer_id))

@@ -178,7 +178,7 @@ def test_a_long_reference_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("customer", "4406-1"), ("customer", "4" * 15), ("clearing_code", ""), ("format_options", {"sender": "1"})]
+    ("field", "value"), [("customer", "4406-1"), ("customer", "4" * 15), ("clearing_code", "999-1"), ("format_options", {"sender": "1"})]
 )  # fmt: skip
 def test_a_bank_that_cannot_be_written_for(field: str, value: object) -> None:
     """A number that a party's field cannot hold, or an option that nobody gave: SCHEMA."""

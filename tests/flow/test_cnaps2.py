@@ -27,7 +27,14 @@ from tests.flow.house import ISO, OWN, House, orders
 from tests.flow.house import bank as bank_of
 
 CUSTOMER = "C440600001"
-OPTIONS = {"sender": "313584000012", "checked": "CE01", "reply_days": "1", "category": "C209", "purpose": "9001"}
+OPTIONS = {
+    "sender": "313584000012",
+    "receiver": "990588000001",
+    "checked": "CE01",
+    "reply_days": "1",
+    "category": "C209",
+    "purpose": "9001",
+}
 AGREEMENT = Agreement(
     duplicate_key="reference", duplicate_answer=DuplicateAnswer.ERROR, credited=("PR02", "PR05"), not_found_window_minutes=60
 )  # fmt: skip
