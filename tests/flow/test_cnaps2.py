@@ -14,6 +14,7 @@ import pytest
 
 from gateway.core.bank import Agreement, DuplicateAnswer, WireKind
 from gateway.core.errors import Code
+from gateway.core.partner import Partner
 from gateway.core.verdicts import Verdict
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.pki import DevPki, client_name, host_name, make, sm2_name
@@ -132,6 +133,20 @@ async def test_a_run_with_failures_and_a_second_payment(
         assert paid == {str(key): amount for key, amount in ledger}
         assert not at.house.parked()
         await at.house.sound()
+
+
+async def test_what_was_sent_can_be_written_again(make_house: MakeHouse, keys: DevPki, tmp_path: Path) -> None:
+    """Byte for byte, whatever the signature; a Bank that is configured otherwise shows where it differs."""
+    with place(make_house, keys, tmp_path) as at:
+        await at.house.paying(3)
+        await at.until(lambda: bool(at.house.documents()) and at.house.documents()[0][1] == 1)
+        house, partner = at.house, at.house.partners[OWN]
+        (document,) = await house.ledger.documents(OWN, [house.documents()[0][0]])
+        assert await house.sealer.replay(document, partner) == -1
+        other = msgspec.structs.replace(partner.bank, format_options=OPTIONS | {"checked": "CE02"})
+        offset = await house.sealer.replay(document, Partner(bank=other, adapter=partner.adapter))
+        with house.archive.open(document.digest) as held:
+            assert held.read()[offset - 3 : offset + 1] == b"CE01"
 
 
 async def test_confirmed_and_told_in_parts(make_house: MakeHouse, keys: DevPki, tmp_path: Path) -> None:
