@@ -34,13 +34,18 @@ def padded_id(userid: str) -> str:
     return userid[:_ID_CHARS].ljust(_ID_CHARS, "0")
 
 
-def request(part: bytes, userid: str, now: datetime, mark: str) -> bytes:
-    """The text to sign, of one line of a payload (without its LF). ``mark`` tells requests of one moment apart, at most 34 of [A-Z0-9]."""
-    body, _, funcode = part.removeprefix(b'{"body":').rpartition(b',"funcode":"')
+def reqid(now: datetime, mark: str) -> str:
+    """The number of a request; replies repeat it. ``mark`` tells requests of one moment apart, at most 34 of [A-Z0-9]."""
     at = now.astimezone(_BEIJING)
-    reqid = f"{at:%Y%m%d%H%M%S}{at.microsecond // 1000:03d}{mark}"[:REQID_CHARS_MAX]
+    return f"{at:%Y%m%d%H%M%S}{at.microsecond // 1000:03d}{mark}"[:REQID_CHARS_MAX]
+
+
+def request(part: bytes, userid: str, now: datetime, mark: str) -> bytes:
+    """The text to sign, of one line of a payload (without its LF). ``mark`` as for ``reqid``."""
+    body, _, funcode = part.removeprefix(b'{"body":').rpartition(b',"funcode":"')
     return b'{"request":{"body":%s,"head":{"funcode":"%s","reqid":"%s","userid":"%s"}},"signature":{"sigdat":"%s","sigtim":"%s"}}' % (
-        body, funcode.removesuffix(b'"}'), reqid.encode(), userid.encode(), PLACE, f"{at:%Y%m%d%H%M%S}".encode(),
+        body, funcode.removesuffix(b'"}'), reqid(now, mark).encode(), userid.encode(), PLACE,
+        f"{now.astimezone(_BEIJING):%Y%m%d%H%M%S}".encode(),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from adapters.cmb_cloud import envelope
 from adapters.cmb_cloud.codes import DONE, RECEIVED
-from adapters.cmb_cloud.layout import AGENCY, ALLOW, BATCH, CRTSQN_SLOT, REQNBR_SLOT, Options, options
+from adapters.cmb_cloud.layout import AGENCY, ALLOW, BATCH, CRTSQN_SLOT, PER_PART, REQNBR_SLOT, Options, options
 from adapters.cmb_cloud.reading import AGENCY_QUERY, BATCH_QUERY, LIST_QUERY, Reply, reply
 from gateway.core.bank import DocKind, WireKind
 from gateway.core.errors import InDoubt, Malformed, NotSent
@@ -102,8 +102,11 @@ def submit(document: SealedDocument, context: Context) -> Route[Sent]:
         if document.kind is DocKind.WHITELIST:
             text = _numbered(text, numbers)
         once = f"{document.reference}-{at.part}"
-        answer = yield from _posted(text, context, told, f"{document.reference}{at.part:03d}", once)
+        mark = f"{document.reference}{at.part:03d}"
+        answer = yield from _posted(text, context, told, mark, once)
         page = yield from _proven(answer, context, told, once)
+        if page.said.head.funcode != envelope.funcode_of(part[:-1]) or not _answers(page, context, mark):
+            raise InDoubt("what came back answers another request", where=f"part {at.part}")
         number = _taken(page, at, document, last=last)
         at = at.after(part, number)
         if last:
@@ -118,12 +121,15 @@ def _taken(page: Page, at: Cursor, document: SealedDocument, *, last: bool) -> s
     head = page.said.head
     if head.resultcode != RECEIVED:
         raise InDoubt(f"the bank says {head.resultcode} {head.resultmsg[:120]}", where=f"part {at.part}")
-    if head.funcode != AGENCY:
-        return ""
     try:
-        number = page.said.first("bb6cdcbhz1").get("reqnbr", "")
+        told = page.said.first("bb1paybhz1" if head.funcode == BATCH else "bb6cdcbhz1")
     except Malformed as error:
         raise InDoubt(error.what, where=f"part {at.part}") from error
+    if told.get("bthNbr", document.reference) != document.reference:
+        raise InDoubt("the bank answers about another batch", where=f"part {at.part}")
+    if head.funcode != AGENCY:
+        return ""
+    number = told.get("reqnbr", "")
     if (not number and not last) or (at.number and number not in ("", at.number)):
         what = f"part {at.part} of {document.reference} got the number {number!r}, the batch has {at.number!r}"
         raise InDoubt(what)
@@ -242,6 +248,8 @@ def inquire(document: SealedDocument, context: Context) -> Route[Found | NotFoun
     if query == LIST_QUERY:
         yield from _take(pages, document, context)
         return Asked()
+    if not _about(pages, query, document, at):
+        raise InDoubt(f"asked about {document.reference}, the bank tells of another batch")
     marks, whole = _held(pages, query, _declared(part))
     if whole:
         yield from _take(pages, document, context)
@@ -250,10 +258,26 @@ def inquire(document: SealedDocument, context: Context) -> Route[Found | NotFoun
         raise InDoubt(f"the bank took {at.part - 1} parts of {document.reference} and now knows of none")
     if not marks and any(page.said.first("bb6bpdqyz1") for page in pages):
         raise NotSent("the bank has begun to take the batch in and shows no payments: ask again")
-    if marks & _marks(part):  # it did arrive, only its reply was lost
-        number = pages[0].said.first("bb6bpdqyz1").get("reqnbr", at.number)
+    mine, before = _marks(part), (at.part - 1) * PER_PART
+    if len(marks) == before + len(mine) and mine <= marks:  # it did arrive, only its reply was lost
+        number = at.number or pages[0].said.first("bb6bpdqyz1").get("reqnbr", "")
+        if query == AGENCY_QUERY and not number:
+            raise InDoubt(f"the bank tells no number of {document.reference}: the next part would open another batch")
         yield Save(str(at.after(part, number)))
+    elif len(marks) != before or marks & mine:
+        raise InDoubt(f"the bank lists {len(marks)} payments: neither those before part {at.part} nor those and it")
     return NotFound()
+
+
+def _about(pages: list[Page], query: str, document: SealedDocument, at: Cursor) -> bool:
+    """Whether all that they name is our batch."""
+    if query == BATCH_QUERY:
+        records = [record for page in pages for record in page.said.body.get("bb1qrybdz1") or []]
+        return all(record.get("bthNbr", "") in ("", document.reference) for record in records)
+    batches = [batch for page in pages for batch in page.said.body.get("bb6bpdqyz1") or []]
+    named = {batch.get("yurref", "") for batch in batches} | {document.reference}
+    numbers = {batch.get("reqnbr", "") for batch in batches} | {at.number}
+    return len(named - {""}) == 1 and len(numbers - {""}) <= 1
 
 
 def _declared(part: bytes) -> int:
@@ -291,12 +315,13 @@ def _pages(
     pages: list[Page] = []
     more: dict[str, str] = {}
     checked = proven and context.bank.sealed
-    while len(pages) < PAGES_MAX:
+    while True:
         if pages:
             yield Wait(int(told.pause_s))
         name, first = _CONTINUES[query], _question(query, document, told)
         part = msgspec.json.encode({"body": {name: [{**first, **more}]}, "funcode": query}, order="sorted")
-        answer = yield from _posted(part, context, told, f"{document.reference}Q{len(pages):03d}")
+        mark = f"{document.reference}Q{len(pages):03d}"
+        answer = yield from _posted(part, context, told, mark)
         text = yield from _opened(answer, told, Unanswered)
         try:
             covered, signature = envelope.split(text) if checked else (text, b"")
@@ -307,15 +332,21 @@ def _pages(
         if checked:
             yield Verify(covered, signature, envelope.SIGN, envelope.padded_id(told.userid))
         head = page.said.head
-        if head.resultcode != RECEIVED or head.funcode != query:
+        if head.resultcode != RECEIVED or head.funcode != query or not _answers(page, context, mark):
             raise Unanswered(
                 f"asked about {document.reference}, the bank says {head.resultcode} {head.resultmsg[:120]}"
             )
         pages.append(page)
-        more = {key: value for key, value in found.items() if key in _KEYS}
+        came_from, more = more, {key: value for key, value in found.items() if key in _KEYS}
         if not more:
-            break
-    return pages
+            return pages
+        if more == came_from or len(pages) == PAGES_MAX:  # a list without its end says of nothing that it is not there
+            raise Unanswered(f"the list about {document.reference} has no end")
+
+
+def _answers(page: Page, context: Context, mark: str) -> bool:
+    """Whether it names the request that we made, if it names one."""
+    return page.said.head.reqid in ("", envelope.reqid(context.now, mark))
 
 
 #: The record that, given back with values, asks for the next page, and which of its values do so.

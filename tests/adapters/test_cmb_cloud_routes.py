@@ -11,7 +11,7 @@ import pytest
 
 from adapters.cmb_cloud import envelope
 from adapters.cmb_cloud.layout import PER_PART
-from adapters.cmb_cloud.route import Cursor, fetch, inquire, submit
+from adapters.cmb_cloud.route import PAGES_MAX, Cursor, fetch, inquire, submit
 from gateway.core.bank import Bank, DocKind
 from gateway.core.errors import InDoubt, NotSent, SheyinError
 from gateway.core.route import (
@@ -119,11 +119,15 @@ def test_only_the_envelope_is_renewed() -> None:
         said("BB6BTHHL", {"bb6cdcbhz1": []}),
         said("BB6BTHHL", {"bb6cdcbhz1": [{"reqnbr": "OTHER", "reqsta": "OPR"}]}),
         said("BB6BTHHL", {"bb6cdcbhz1": "x"}),
+        said("BB6BPDQY", {"bb6bpdqyz1": [batch("OPR")]}),
+        said("BB1PAYBH", {"bb1paybhz1": [{"bthNbr": "R1", "reqSts": "OPR"}]}),
+        said("BB6BTHHL", {"bb6cdcbhz1": [{"reqnbr": MARKED, "reqsta": "OPR"}]}, reqid="20150610090000000R1001"),
         Answer(500, b"CDCServer:busy"),
     ],
 )
 def test_anything_but_taken_is_a_doubt(answer: Answer) -> None:
-    """In the second part: another code, no number, another number, another shape, plain text. Nothing more leaves."""
+    """In the second part: another code, no number, another number, another shape, the answer to a question, to another function, to the
+    part before, plain text. Nothing more leaves."""
     requests, result = drive(submit(DOCUMENT, context()), [TAKEN, answer])
     assert isinstance(result, InDoubt)
     assert len(posted(requests)) == 2
@@ -132,6 +136,11 @@ def test_anything_but_taken_is_a_doubt(answer: Answer) -> None:
 def listing(state: str, last: int) -> Answer:
     """The bank's list of the batch up to a payment."""
     return said("BB6BPDQY", {"bb6bpdqyz1": [batch(state)], "bb6bpdqyz2": details(1, last, "A")})
+
+
+def of_batch(**other: str) -> Answer:
+    """The first part, listed for a batch that is called otherwise."""
+    return said("BB6BPDQY", {"bb6bpdqyz1": [batch("OPR") | other], "bb6bpdqyz2": details(1, PER_PART, "A")})
 
 
 AT2, AT3 = f"2:{ENDS[0]}:{MARKED}", f"3:{ENDS[1]}:{MARKED}"
@@ -147,6 +156,13 @@ AT2, AT3 = f"2:{ENDS[0]}:{MARKED}", f"3:{ENDS[1]}:{MARKED}"
         (AT2, listing("OPR", 2 * PER_PART), AT3, NotFound),
         (AT2, said("BB6BPDQY", {}), None, InDoubt),
         (AT3, listing("OPR", 2 * PER_PART), None, NotFound),
+        ("", listing("OPR", PER_PART - 1), None, InDoubt),
+        ("", listing("OPR", 2 * PER_PART), None, InDoubt),
+        (AT3, listing("OPR", PER_PART), None, InDoubt),
+        ("", of_batch(yurref="R2"), None, InDoubt),
+        (AT2, of_batch(reqnbr="OTHER"), None, InDoubt),
+        ("", of_batch(reqnbr=""), None, InDoubt),
+        ("", said("BB6BPDQY", {}, reqid="20150610085900000R1Q000"), None, NotSent),
         (AT3, listing("OPR", 2_500), None, Asked),
         (AT3, listing("BNK", 2_500), None, Asked),
         ("", listing("FIN", 2_500), None, Asked),
@@ -155,12 +171,26 @@ AT2, AT3 = f"2:{ENDS[0]}:{MARKED}", f"3:{ENDS[1]}:{MARKED}"
     ],
 )
 def test_what_a_doubt_leads_to(cursor: str, answer: Answer, saved: str | None, result: type) -> None:
-    """By the bank's list alone: not arrived, arrived without a reply, whole, contradicted, or no answer."""
+    """By the bank's list alone: not arrived, arrived without a reply, whole, contradicted, about another batch, or no answer."""
     requests, found = drive(inquire(DOCUMENT, context(cursor)), [answer])
     assert isinstance(found, result), found
     assert [request.cursor for request in requests if isinstance(request, Save)] == ([saved] if saved else [])
     assert any(isinstance(request, Take) for request in requests) == (result is Asked)
     assert not any(request.final for request in requests if isinstance(request, Post))
+
+
+def test_a_list_without_its_end_proves_nothing() -> None:
+    """What stands on a page that never comes would be taken for not arrived, and leave again."""
+    more = {"bb6bpdqyy1": [{"bthnbr": "B1", "trxseq": "00000001"}]}
+    again = said("BB6BPDQY", {"bb6bpdqyz1": [batch("OPR")], "bb6bpdqyz2": details(1, PER_PART, "A"), **more})
+    requests, found = drive(inquire(DOCUMENT, context(AT2)), [again] * 2)
+    assert isinstance(found, NotSent), found
+    assert len(posted(requests)) == 2
+    pages = [
+        said("BB6BPDQY", {"bb6bpdqyz1": [batch("OPR")], "bb6bpdqyy1": [{"bthnbr": "B1", "trxseq": f"{nth:08d}"}]})
+        for nth in range(PAGES_MAX)
+    ]
+    assert isinstance(drive(inquire(DOCUMENT, context()), pages)[1], NotSent)
 
 
 def test_cursors_come_back_from_their_text() -> None:

@@ -42,9 +42,9 @@ def asked(post: Post) -> dict[str, Any]:
     return decoded
 
 
-def said(funcode: str, body: dict[str, Any], resultcode: str = "SUC0000") -> Answer:
-    """A reply with a signature of any kind."""
-    head = {"bizcode": "", "funcode": funcode, "resultcode": resultcode, "resultmsg": "", "rspid": "1"}
+def said(funcode: str, body: dict[str, Any], resultcode: str = "SUC0000", reqid: str = "") -> Answer:
+    """A reply with a signature of any kind; ``reqid``: of the request that it names."""
+    head = {"bizcode": "", "funcode": funcode, "resultcode": resultcode, "resultmsg": "", "rspid": "1", "reqid": reqid}
     text = {"response": {"body": body, "head": head}, "signature": {"sigdat": "c2ln", "sigtim": "20150610090000"}}
     return Answer(200, base64.b64encode(msgspec.json.encode(text, order="sorted")), "text/plain")
 
