@@ -2,12 +2,12 @@
 
 The rules, in the order in which they are asked:
 
-1. A repeated reference (NCB4241), on any level, whatever stands beside it: UNKNOWN, DUPLICATE. The bank tells it as finished and failed, but a
-   first copy may be booked.
+1. A repeated reference (NCB4241, or words that say so), on any level, whatever stands beside it: UNKNOWN, DUPLICATE. The bank tells it as
+   finished and failed, but a first copy may be booked.
 2. A batch that is not finished (REQSTA other than FIN) is PENDING. A finished one tells by RTNFLG; its payments have words of their own, so only
    R and D, where a person of ours did not let it go, are REFUSED: the bank never began it.
 3. A payment is PAID by S. E (F in the older answer) is FAILED, for the reason of its code; C is cancelled. A reason that no table has is
-   UNKNOWN_CODE and parked; E without any code is FAILED without a reason.
+   UNKNOWN_CODE and parked; words of a time-out leave it UNKNOWN; E without any code is FAILED without a reason.
 4. Every row of the list of returns is RETURNED, if its state is E as in the bank's sample.
 
 ``agreement.credited`` is not asked: the bank itself defines S as success, and only accounts at the bank are paid.
@@ -109,6 +109,7 @@ _TAKEN_UP = Judgement(Outcome.PENDING, Verdict.RECEIVED)
 _PAID = Judgement(Outcome.PAID, Verdict.PAID)
 _CANCELLED = Judgement(Outcome.FAILED, Verdict.CANCELLED)
 _DUPLICATE = Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)
+_TIMED_OUT = Judgement(Outcome.UNKNOWN, Verdict.TIMEOUT)
 _UNKNOWN = Judgement(Outcome.UNKNOWN, Verdict.UNKNOWN_CODE)
 _RETURNS = "E"
 
@@ -123,11 +124,7 @@ def reasons_of(set_: str, code: str, text: str) -> tuple[Reason, ...]:
 
 def repeated(text: str) -> bool:
     """Whether the words of an answer say that the reference is held already, wherever they stand."""
-    return any(
-        row.code in text or row.words.partition(" · ")[0] in text
-        for row in CODES.values()
-        if row.verdict is Verdict.DUPLICATE
-    )
+    return "重复" in text or any(row.code in text for row in CODES.values() if row.verdict is Verdict.DUPLICATE)
 
 
 def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement) -> Judgement:
@@ -146,7 +143,8 @@ def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement
 
 def _repeated(level: Head | Block | Row | None) -> bool:
     return level is not None and any(
-        CODES.verdict(LINE, "ERRCOD", reason.code) is Verdict.DUPLICATE for reason in level.reasons
+        CODES.verdict(LINE, "ERRCOD", reason.code) is Verdict.DUPLICATE or repeated(reason.text)
+        for reason in level.reasons
     )
 
 
@@ -188,6 +186,8 @@ def _line(row: Row) -> Judgement:
 
 
 def _failed(row: Row) -> Judgement:
+    if any("超时" in reason.text for reason in row.reasons):
+        return _TIMED_OUT
     code = next((reason.code for reason in row.reasons if reason.code), "")
     verdict = CODES.verdict(LINE, "ERRCOD", code) if code else Verdict.NO_REASON
     return _UNKNOWN if verdict is Verdict.UNKNOWN_CODE else Judgement(Outcome.FAILED, verdict)

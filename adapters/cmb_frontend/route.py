@@ -149,21 +149,22 @@ def _parts_of(held: set[str], declared: dict[str, int]) -> int | None:
 
 
 def fetch(ctx: Context) -> Route[Fetched]:
-    """Ask about every Document that is awaited, then for returns. Raises NotSent where nothing was answered."""
+    """Ask about every Document that is awaited, then for returns. Raises NotSent where nothing came of it and something was not answered."""
     told = options(ctx.bank)
     waited = [one for one in ctx.awaited if ctx.now - one.sent >= timedelta(seconds=told.first_ask_s)]
     questions = [_results(one.document, ctx) for one in waited]
     questions += [_returns(fund, account, ctx) for fund, account in sorted(ctx.bank.debit_accounts.items())]
     count = 0
+    unanswered: _Unanswered | None = None
     for nth, question in enumerate(questions):
         if nth:
             yield Wait(told.pause_s)
         try:
             count += yield from question
-        except _Unanswered:
-            if not count:
-                raise
-            break
+        except _Unanswered as error:  # one that the bank does not answer keeps no other from being asked about
+            unanswered = unanswered or error
+    if unanswered is not None and not count:
+        raise unanswered
     return Fetched(count, told.ask_every_s)
 
 
@@ -219,12 +220,19 @@ def _pages(number: str, ctx: Context) -> Route[list[tuple[bytes, list[Component]
 
 
 def _batch(document: SealedDocument, ctx: Context) -> Route[tuple[Answer | None, Texts]]:
-    """The answer that tells of our batch, and its state; (None, {}) where the lists of all days since it was made have none."""
-    for begin, end in _weeks(document.reference, ctx.now.astimezone(CHINA_TIME).date()):
+    """The answer that tells of our batch, and its state; (None, {}) where the lists of all days since it was made have none.
+
+    Raises NotSent where no list has it and the lists do not reach back to that day.
+    """
+    today = ctx.now.astimezone(CHINA_TIME).date()
+    made = _made(document.reference, today)
+    for begin, end in _weeks(made, today):
         answer, components = yield from _ask(ask_batch(ctx.bank, document.reference, begin, end))
         for component in components:
             if component.name == "NTAGCINQZ" and component.texts.get("YURREF") == document.reference:
                 return answer, component.texts
+    if made < today - timedelta(days=_HISTORY_DAYS):
+        raise _Unanswered(f"{document.reference} is older than what the bank's lists reach back to")
     return None, {}
 
 
@@ -242,16 +250,18 @@ def _ask(question: bytes) -> Route[tuple[Answer, list[Component]]]:
     return answer, components
 
 
-def _weeks(reference: str, today: date) -> Iterator[tuple[date, date]]:
-    """First and last days to ask about, a week at a time: from the day in our reference on, 90 days at most."""
+def _made(reference: str, today: date) -> date:
+    """The day in our reference; today where it has none."""
     found = _MADE.search(reference[-14:])
-    begin = today
-    if found:
-        try:
-            begin = date(int(found[1][:4]), int(found[1][4:6]), int(found[1][6:]))
-        except ValueError:
-            begin = today
-    begin = max(min(begin, today), today - timedelta(days=_HISTORY_DAYS))
+    try:
+        return min(date(int(found[1][:4]), int(found[1][4:6]), int(found[1][6:])), today) if found else today
+    except ValueError:
+        return today
+
+
+def _weeks(made: date, today: date) -> Iterator[tuple[date, date]]:
+    """First and last days to ask about, a week at a time: from the day on when it was made, 90 days at most."""
+    begin = max(made, today - timedelta(days=_HISTORY_DAYS))
     while begin <= today:
         end = min(begin + timedelta(days=_WEEK_DAYS), today)
         yield begin, end

@@ -2,13 +2,13 @@
 
 The rules, in the order in which they are asked:
 
-1. A repeated package number (B0012), on any level: UNKNOWN, DUPLICATE. A first copy may be booked.
+1. A repeated package number (B0012, or words that say so), on any level: UNKNOWN, DUPLICATE. A first copy may be booked.
 2. RetCode 0 means that the package was taken or the question answered; its payments have words of their own. Of the others only B0116 is known:
    nothing under this number. What no table has is UNKNOWN_CODE.
 3. A payment is PAID by Result 7. 6 (refused by the bank), 8 (refused by the customer's authoriser) and 11 (an order for later was cancelled) are
    FAILED; 95 and 98 mean that the bank itself does not know. All else waits.
 4. Result 6 with a code of its own that no table has is UNKNOWN_CODE and parked: none of these codes is public. Without a code it is FAILED
-   without a reason; the words are kept.
+   without a reason, unless its words are of a time-out; the words are kept.
 
 ``agreement.credited`` is not asked: 7 is 处理成功 by the bank's own table, and only accounts at the bank are paid.
 
@@ -88,7 +88,7 @@ def judge(head: Head, block: Block | None, row: Row | None, agreement: Agreement
 
 
 def _repeated(level: Head | Block | Row | None) -> bool:
-    return level is not None and any(reason.code == REPEATED for reason in level.reasons)
+    return level is not None and any(reason.code == REPEATED or "重复" in reason.text for reason in level.reasons)
 
 
 def _package(level: Head | Block) -> Judgement:
@@ -105,6 +105,8 @@ def _line(row: Row) -> Judgement:
     if not row.status:
         return _SILENT
     verdict = CODES.verdict(LINE, "Result", row.status)
+    if verdict is Verdict.NO_REASON and any("超时" in reason.text for reason in row.reasons):
+        return Judgement(Outcome.UNKNOWN, Verdict.TIMEOUT)
     if verdict is Verdict.NO_REASON and any(_tells(reason) for reason in row.reasons):
         return _UNKNOWN
     return Judgement(_OUTCOMES.get(verdict, Outcome.FAILED), verdict)

@@ -119,20 +119,22 @@ class Said(NamedTuple):
     code: str  # RetCode
     text: str  # RetMsg
     results: frozenset[str]  # Result of its payments
+    original: str  # our package that it answers
 
 
 def word(package: bytes) -> Said:
     """The bank's word on a package. Raises Malformed."""
-    code = text = ""
+    code = text = original = ""
     results: set[str] = set()
     for item in read(io.BytesIO(package)):
         if isinstance(item, Row):
             results.add(item.status)
         elif isinstance(item, Head):
+            original = item.original
             code, text = next(
                 ((told.code, told.text) for told in item.reasons if told.set == "RetCode"), (item.status, "")
             )
-    return Said(code, text, frozenset(results))
+    return Said(code, text, frozenset(results), original)
 
 
 def _plain(data: bytes) -> bytes:

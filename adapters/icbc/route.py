@@ -56,13 +56,13 @@ def submit(document: SealedDocument, ctx: Context) -> Route[Sent]:
         raise NotSent(f"not signed: HTTP {signature.status}")
     path, form = _form(ctx, PAY, document.reference, sign, packed=told.zip)
     answer: Answer = yield Post(path, form, FORM_TYPE, once=document.reference)
-    package = _taken(answer)
+    package = _taken(answer, document.reference)
     if not (yield Take(_name(PAY, document), package, document.reference)):
         raise InDoubt("the bank's answer could not be kept")
     return Sent(document.digest)
 
 
-def _taken(answer: Answer) -> bytes:
+def _taken(answer: Answer, reference: str) -> bytes:
     """The bank's package, where it took ours. Raises InDoubt."""
     try:
         package = reading.unwrapped(answer.body)
@@ -71,6 +71,8 @@ def _taken(answer: Answer) -> bytes:
         raise InDoubt(f"HTTP {answer.status}: {error.what}") from error
     if word.code != OK or answer.status != _OK_STATUS:
         raise InDoubt(f"HTTP {answer.status}, RetCode {word.code[:20]} {word.text[:200]}".strip())
+    if word.original not in ("", reference):
+        raise InDoubt(f"the bank takes {word.original[:40]!r}, sent was {reference}")
     return package
 
 
@@ -86,21 +88,24 @@ def inquire(document: SealedDocument, ctx: Context) -> Route[Found | NotFound | 
 
 
 def fetch(ctx: Context) -> Route[Fetched]:
-    """Ask about every Document that is awaited; an answer by which all of it still waits is no news. Raises NotSent where nothing was answered."""
+    """Ask about every Document that is awaited; an answer by which all of it still waits is no news. Raises NotSent where nothing
+    came of it and something was not answered."""
     told = options(ctx.bank)
     waited = [one.document for one in ctx.awaited if ctx.now - one.sent >= timedelta(seconds=told.first_ask_s)]
     count = 0
+    unanswered: _Unanswered | None = None
     for nth, document in enumerate(waited):
         if nth:
             yield Wait(told.pause_s)
         try:
             package = yield from _question(document, ctx, nth)
-        except _Unanswered:
-            if not count:
-                raise
-            break
+        except _Unanswered as error:  # one that the bank does not answer keeps no other from being asked about
+            unanswered = unanswered or error
+            continue
         if package is not None and not reading.word(package).results <= WAITING:
             count += yield Take(_name(ASK, document), package, document.reference)
+    if unanswered is not None and not count:
+        raise unanswered
     return Fetched(count, told.ask_every_s)
 
 

@@ -65,10 +65,6 @@ SINGLE_BYTES_MAX = 1024
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,98}[A-Za-z0-9]", re.ASCII)
 
 
-class Declined(NotSent):
-    """The bank's own word that it does not do this, or not now; what it says of another Document may be different."""
-
-
 class Talk:
     """The commands of one conversation: each with a serial number of its own."""
 
@@ -106,7 +102,7 @@ class Talk:
         if found is None:
             raise NotSent(f"{transaction}: no reply of the bank's ({answer.status})")
         if not found.ok:
-            raise Declined(f"{transaction}: {_words(found)}")
+            raise NotSent(f"{transaction}: {_words(found)}")
         return found, answer.body
 
 
@@ -250,7 +246,7 @@ def fetch(context: Context) -> Route[Fetched]:
     for document in waited:
         try:
             count += yield from _told(document, context)
-        except Declined as no:
+        except NotSent as no:  # what is not answered about one keeps no other from being asked about
             declined = declined or no
     if declined and not count:
         raise declined

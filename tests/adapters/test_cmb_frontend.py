@@ -234,6 +234,20 @@ def test_words_on_a_payment(status: str, code: str, outcome: Outcome, verdict: V
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("业务参考号重复", Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)),
+        ("该笔重复", Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)),
+        ("主机处理超时", Judgement(Outcome.UNKNOWN, Verdict.TIMEOUT)),
+        ("其他", Judgement(Outcome.FAILED, Verdict.NO_REASON)),
+    ],
+)
+def test_words_without_a_code_that_free_no_payment(words: str, expected: Judgement) -> None:
+    """A repeat or a time-out may stand for a payment that was made: it is not paid again."""
+    assert line_word("E", Reason("ERRCOD", "", words)) == expected
+
+
+@pytest.mark.parametrize(
     ("status", "reasons", "outcome", "verdict"),
     [
         ("OPR", (), Outcome.PENDING, Verdict.RECEIVED),
@@ -390,6 +404,26 @@ def test_no_list_has_it() -> None:
     ]
 
 
+def test_lists_that_do_not_reach_back_say_nothing() -> None:
+    """The bank lists 90 days: of an older batch nobody knows by them that it is not there."""
+    document = msgspec.structs.replace(DOCUMENT, reference="BANKA2015031100001")
+    with pytest.raises(NotSent, match="older"):
+        walk(route.inquire(document, context()), *[replies.answer("NTAGCINY", "")] * 13)
+    document = msgspec.structs.replace(DOCUMENT, reference="BANKA2015031300001")
+    assert walk(route.inquire(document, context()), *[replies.answer("NTAGCINY", "")] * 13)[0] == NotFound()
+
+
+def test_one_that_is_not_answered_keeps_no_other_from_being_asked_about() -> None:
+    """Nor the returns; where nothing came of it, the lane waits and asks again."""
+    asking = context(waits=True)
+    asking = msgspec.structs.replace(asking, awaited=asking.awaited * 2)
+    no, nothing = replies.answer("NTAGCINY", "", "-2", "x"), replies.answer("NTAGDRFD", "")
+    told = (replies.batch("R1", "FIN", "S"), replies.details(1, 3))
+    assert walk(route.fetch(asking), no, *told, nothing)[0] == Fetched(2, 300)
+    with pytest.raises(NotSent, match="RETCOD -2"):
+        walk(route.fetch(asking), no, no, nothing)
+
+
 def test_results_page_by_page_and_returns() -> None:
     """A finished batch: its word, each page of payments, and what came back to the account."""
     answers = (
@@ -417,4 +451,9 @@ def test_pages_that_never_end() -> None:
     """The same place twice ends the asking; nothing of it is taken in."""
     again = [replies.details(1, 2, "00000001")] * 3
     with pytest.raises(NotSent, match="same place"):
-        walk(route.fetch(context(waits=True)), replies.batch("R1", "FIN", "S"), *again)
+        walk(
+            route.fetch(context(waits=True)),
+            replies.batch("R1", "FIN", "S"),
+            *again[:2],
+            replies.answer("NTAGDRFD", ""),
+        )

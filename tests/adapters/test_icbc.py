@@ -219,6 +219,21 @@ def test_words_on_a_payment(result: str, code: str, outcome: Outcome, verdict: V
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("指令重复", Judgement(Outcome.UNKNOWN, Verdict.DUPLICATE)),
+        ("通讯超时", Judgement(Outcome.UNKNOWN, Verdict.TIMEOUT)),
+        ("其他", Judgement(Outcome.FAILED, Verdict.NO_REASON)),
+    ],
+)
+def test_words_without_a_code_that_free_no_payment(words: str, expected: Judgement) -> None:
+    """A repeat or a time-out may stand for a payment that was made: it is not paid again."""
+    row = Row("1", 1, "CNY", "6", (Reason("instrRetCode", "", words),))
+    head = Head(kind=DocKind.ANSWER, message="QPAYPER", status="0")
+    assert ADAPTER.judge(head, None, row, Agreement()) == expected
+
+
+@pytest.mark.parametrize(
     ("code", "outcome", "verdict"),
     [
         ("0", Outcome.PENDING, Verdict.RECEIVED),
@@ -312,11 +327,12 @@ def test_not_signed_is_not_sent(strange: Answer) -> None:
         replies.refused("PAYPER", "B9999", "x"),
         Answer(200, b"errorCode=-1"),
         Answer(500, replies.taken("R1").body),
+        replies.taken("R2"),
         Answer(200, b"reqData=" + base64.b64encode(b"<CMS>")),
     ],
 )
 def test_every_other_answer_is_a_doubt(strange: Answer) -> None:
-    """A repeat, an unknown code, the client program's own error, another status, no package."""
+    """A repeat, an unknown code, the client program's own error, another status, another package, no package."""
     with pytest.raises(InDoubt):
         walk(route.submit(DOCUMENT, context()), replies.SIGNED, strange)
 
@@ -342,3 +358,11 @@ def test_results() -> None:
     forms = [parse_qs(request.body.decode()) for request in asked if isinstance(request, Post)]
     assert len({form["PackageID"][0] for form in forms}) == 2
     assert all("<QryfSeqno>R1</QryfSeqno>" in form["reqData"][0] for form in forms)
+
+
+def test_one_that_is_not_answered_keeps_no_other_from_being_asked_about() -> None:
+    """A code for the first package alone would hide the results of all that were sent after it; where nothing came of it, the lane waits."""
+    row, no = replies.detail(1, 7, "7", asked=True), replies.refused("QPAYPER", "B9999", "x")
+    assert walk(route.fetch(context(waits=2)), no, replies.asked("R1", row))[0] == Fetched(1, 300)
+    with pytest.raises(NotSent, match="B9999"):
+        walk(route.fetch(context(waits=2)), no, no)

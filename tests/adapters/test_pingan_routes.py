@@ -241,6 +241,8 @@ def test_what_the_bank_declines_about_one_does_not_stop_the_next() -> None:
     told = good("KHKF04", OrderNumber=ORDER, Status="20")
     no = Answer(200, reply("KHKF04", {}, code="AFE003"), "")
     assert fetching(900, 900, answers=[no, told]).end() == Fetched(1, 300)
+    for other in (good("KHKF04", OrderNumber="9", Status="20"), Answer(502, b"<html>", "")):
+        assert fetching(900, 900, answers=[other, told]).end() == Fetched(1, 300)
     with pytest.raises(NotSent, match="AFE003"):
         fetching(900, 900, answers=[no, no]).end()
 
