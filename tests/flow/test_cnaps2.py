@@ -1,4 +1,4 @@
-"""A house whose bank speaks CNAPS: 382 out and 990, 900, 911, 383 in, over a real folder and real SFTP, against a sandbox bank in its own process."""
+"""A house whose bank speaks CNAPS: 382 out, 990, 900, 911, 383 in, over a real folder, SFTP and RabbitMQ; the sandbox bank is another process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import pytest
 from gateway.core.bank import Agreement, DuplicateAnswer, WireKind
 from gateway.core.errors import Code
 from gateway.core.partner import Partner
+from gateway.core.topology import topology
 from gateway.core.verdicts import Verdict
+from gateway.edge.bus_amqp import AmqpBus
+from gateway.edge.bus_topology import declare
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto.pki import DevPki, client_name, host_name, make, sm2_name
 from gateway.edge.wires import open_wire
@@ -24,7 +27,7 @@ from gateway.sandbox.config import Answers, Faults
 from gateway.sandbox.month import DEBIT_ACCOUNT
 from tests.flow.conftest import MakeHouse
 from tests.flow.desk import repay_name
-from tests.flow.house import ISO, OWN, House, orders
+from tests.flow.house import ISO, OWN, PAYER, House, orders
 from tests.flow.house import bank as bank_of
 
 CUSTOMER = "C440600001"
@@ -74,12 +77,14 @@ def keys_with_sm2(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
 @contextmanager
 def place(
     make_house: MakeHouse, keys: DevPki, folder: Path, accounts: dict[str, Any] | None = None, *, wire: WireKind = WireKind.FOLDER,
-    options: dict[str, str] | None = None, **settings: Any
+    options: dict[str, str] | None = None, url: str = "", bus: AmqpBus | None = None, **settings: Any
 ) -> Iterator[Place]:  # fmt: skip
-    """The bank's process, and a house with a real wire to it; ``accounts``: who is not simply paid."""
+    """The bank's process, and a house with a real wire to it; ``accounts``: who is not simply paid; ``url``, ``bus``: of the broker."""
     scenario, files = folder / "scenario.json", folder / "files"
     scenario.write_bytes(msgspec.json.encode({"accounts": accounts or {}}))
-    theirs: runner.FolderWire | runner.SftpWire = runner.FolderWire(directory=str(files))
+    theirs: runner.FolderWire | runner.SftpWire | runner.AmqpWire = runner.FolderWire(directory=str(files))
+    if wire is WireKind.AMQP:
+        theirs = runner.AmqpWire(url=url)
     if wire is WireKind.SFTP:
         host, client = keys.folder / f"{host_name(OWN)}.key", keys.folder / f"{client_name(OWN)}.pub"
         theirs = runner.SftpWire(directory=str(files), host_key=str(host), client_keys=str(client))
@@ -90,7 +95,7 @@ def place(
         scenario=str(scenario), options=options or {}, **settings,
     )  # fmt: skip
     with runner.banks(runner.Sandbox(banks=(bank,)), folder / "banks") as running:
-        wire_options: dict[str, str | int] = {"root": str(files), "complete": "rename"}
+        wire_options: dict[str, str | int] = {"root": str(files), "complete": "rename"} if not url else {}
         if wire is WireKind.SFTP:
             line = (keys.folder / f"{host_name(OWN)}.pub").read_text().split()
             wire_options = {
@@ -102,7 +107,7 @@ def place(
             format_options=OPTIONS, wire_options=wire_options,
         )  # fmt: skip
         house = make_house(ours)
-        house.wires[OWN] = open_wire(ours, house.archive, Credentials(keys.folder, {}), clock=house.clock)  # type: ignore[assignment]  # a wire
+        house.wires[OWN] = open_wire(ours, house.archive, Credentials(keys.folder, {}), bus=bus, clock=house.clock)  # type: ignore[assignment]  # a wire
         yield Place(house, running, files)
 
 
@@ -133,6 +138,25 @@ async def test_a_run_with_failures_and_a_second_payment(
         assert paid == {str(key): amount for key, amount in ledger}
         assert not at.house.parked()
         await at.house.sound()
+
+
+@pytest.mark.servers
+async def test_over_a_broker(make_house: MakeHouse, keys: DevPki, tmp_path: Path, amqp_url: str) -> None:
+    """The same messages through the bank's two queues on a real RabbitMQ."""
+    await declare(amqp_url, topology([PAYER], [OWN]))
+    bus = await AmqpBus.open(amqp_url)
+    lines = orders(3)
+    stories = {lines[1].account: {"verdict": "CARD_REPLACING"}}
+    try:
+        with place(make_house, keys, tmp_path, stories, wire=WireKind.AMQP, url=amqp_url, bus=bus) as at:
+            await at.house.paying(3)
+            await at.until(lambda: at.house.states() == ["paid", "failed", "paid"])
+            results = [item for event in await at.house.told("payment.results") for item in event.results]
+            assert [item.verdict for item in results if item.outcome == "failed"] == [Verdict.CARD_REPLACING]
+            assert at.books()["doubles"] == 0
+            await at.house.sound()
+    finally:
+        await bus.close()
 
 
 async def test_what_was_sent_can_be_written_again(make_house: MakeHouse, keys: DevPki, tmp_path: Path) -> None:
