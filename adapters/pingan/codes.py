@@ -16,16 +16,17 @@ REPLY, BATCH, LINE = "reply", "batch", "line"
 DONE, FAILED, WORKING = "20", "30", "40"
 
 _V = Verdict
-_AGAIN = "B2Bi clients: codes after which the outcome is asked for, never assumed"
+_AGAIN = (
+    "codes after which B2Bi clients ask: com.gy.hsxt.pg.bankadapter.pingan (PinganRespCode), com.cn.flypay, net.fnsco"
+)
 CODES = CodeTable(
     [
         *codes(
             REPLY,
             SET,
-            "B2Bi header, bytes 87 to 92",
+            "header, bytes 87 to 92: PinganRespCode of com.gy.hsxt.pg.bankadapter.pingan",
             ("000000", _V.RECEIVED, "交易受理成功 · taken up"),
             ("MA4045", _V.DUPLICATE, "重复的第三方流水号或凭证号 · this number was used before"),
-            ("YQ9984", _V.NAME_MISMATCH, "收款方户名输入错误 · the payee's name is wrong"),
         ),
         *codes(
             REPLY,
@@ -51,7 +52,7 @@ CODES = CodeTable(
         *codes(
             BATCH,
             SET,
-            "KHKF02 BatchStt, KHKF04 Status",
+            "KHKF02 BatchStt, KHKF04 Status: Res_KHKF02 of EE.Services.Pay",
             (DONE, _V.RECEIVED, "批次处理完成 · worked off; the return file tells each line"),
             (FAILED, _V.BANK_FAULT, "批次处理失败 · the batch failed; whether all of it is not told"),
             (WORKING, _V.RECEIVED, "处理中 · being worked on"),
