@@ -61,10 +61,10 @@ ADVICE = {
     Code.CERT: "`sheyin keys` shows what is configured and until when.",
     Code.SIZE: "Split it, or ask for the limit to be raised.",
     Code.PATH: "Check the path and who may read it.",
-    Code.AUTH: "Secrets come from $CREDENTIALS_DIRECTORY, SHEYIN_CREDENTIAL_… or [gateway] credentials_dir.",
+    Code.AUTH: "A person's secret: $SHEYIN_ACTOR_SECRET, or asked for; `sheyin actor list` shows who may do what. Of programs: the credentials.",
     Code.TRUNCATED: "It was cut on its way: fetch it again.",
     Code.CHARSET: "Write the name with a character that the format has, as the bank's own system spells it.",
-    Code.UNKNOWN_REF: "Check for a misspelling; `sheyin banks` lists banks and formats.",
+    Code.UNKNOWN_REF: "Check for a misspelling: `sheyin status` lists runs, `sheyin banks` banks and formats.",
 }
 USAGE_ADVICE = "`sheyin --help` lists the commands, `sheyin COMMAND --help` their options."
 

@@ -93,7 +93,8 @@ def approve(
     wanted = confirmation(confirm) if confirm else None
     waiting = on_ledger(loaded, lambda ledger: proposal(ledger, KIND, run, payer))
     body = waiting["body"]
-    tell(body, output)
+    preview = on_ledger(loaded, lambda ledger: ledger.release_preview(run, payer, body["early"]))
+    tell(body | {"corrections": preview["corrections"]}, output)
     output.say(f"proposed by {waiting['maker']} at {instant(waiting['proposed_ms'])}")
     if wanted is None and asks():
         wanted = confirmation(ask("To approve type the count and the total in fen as COUNT:FEN >"))
@@ -223,6 +224,18 @@ def tell(body: dict[str, Any], output: Output) -> None:
         f"run {body['run']} of {body['payer']} ({body['kind']}), goes {when}; {body['count']}:{body['minor']}",
         ("bank", "fund", "debit account", "pay date", ("payments", "right"), ("amount", "right")),
         rows,
+    )
+    corrected = body.get("corrected", {})
+    if not any(corrected.values()):
+        return
+    names, accounts = several(corrected["names"], "name"), several(corrected["accounts"], "account")
+    output.table(
+        f"Not as first ordered: {names}, {accounts}. The payer's message names who verified and who approved; look at each",
+        ("instruction", "what", "before", "after", "verified by", "approved by", "evidence"),
+        (
+            tuple(one[key] for key in ("instruction_id", "what", "before", "after", "verifier", "approver", "evidence"))
+            for one in body.get("corrections", ())
+        ),
     )
 
 

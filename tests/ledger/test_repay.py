@@ -209,6 +209,30 @@ async def test_a_corrected_name_travels(story: Story) -> None:
     assert "王晓明" not in act.body
 
 
+@pytest.mark.parametrize(
+    ("correction", "counted", "what", "before", "after"),
+    [
+        (NAME, {"names": 1, "accounts": 0}, "name", "王小明", "王晓明"),
+        (ACCOUNT, {"names": 0, "accounts": 1}, "account", "****0018", "****9999"),
+    ],
+)
+async def test_two_people_see_what_was_corrected_before_they_release(
+    story: Story, correction: dict[str, Any], counted: dict[str, int], what: str, before: str, after: str
+) -> None:
+    """The payer's message alone names a verifier and an approver: those who let the money go see old, new and on whose word, and sign the number."""
+    await failed(story)
+    await story.repay("A", correction)
+    run_id = next(run["run_id"] for run in await story.ledger.list_runs() if run["kind"] == "second_payment")
+    seen = await story.ledger.release_preview(run_id, PAYER, False)
+    assert seen["corrected"] == counted
+    (shown,) = seen["corrections"]
+    assert (shown["instruction_id"], shown["what"], shown["after"]) == ("A", what, after)
+    assert shown["before"] == before or what == "account"
+    assert (shown["verifier"], shown["approver"]) == (MAKER, CHECKER)
+    assert "6228489999" not in str(seen)
+    assert (await story.ledger.release_preview("R1", PAYER, False))["corrected"] == {"names": 0, "accounts": 0}
+
+
 async def test_a_corrected_name_that_does_not_match_either(story: Story) -> None:
     """The payer hears the name that was used, not the one that was ordered."""
     await failed(story)

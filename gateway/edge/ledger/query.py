@@ -316,7 +316,27 @@ def release_preview(tx: Tx, run_id: str, payer: str = "", early: bool = False) -
         )
         parts = [{**(_mapping(r) or {}), "count": int(r.count), "minor": int(r.minor)} for r in rows]
         body |= {"parts": parts, "count": sum(p["count"] for p in parts), "minor": sum(p["minor"] for p in parts)}
-    return {**body, "state": run.state, "received_ms": int(run.received_ms)}
+    return {**body, "state": run.state, "received_ms": int(run.received_ms), "corrections": _corrections(tx, run.key)}
+
+
+def _corrections(tx: Tx, run_key: int) -> list[dict[str, Any]]:
+    """Who is to be paid otherwise than first ordered, on whose word: what two people look at before they let a second payment go."""
+    rows = tx.rows(
+        "SELECT i.id, i.name AS ordered, i.sealed AS ordered_sealed, c.name, c.sealed, c.verifier, c.approver, c.evidence "
+        "FROM lot AS l JOIN attempt AS a ON a.lot_key = l.key JOIN correction AS c ON c.attempt_key = a.key "
+        "JOIN instruction AS i ON i.key = a.instruction_key WHERE l.run_key = :run ORDER BY c.attempt_key",
+        run=run_key,
+    )
+    found = []
+    for row in rows:
+        if row.sealed is not None:
+            before = mask_account(private.unseal(tx.atrest, row.ordered_sealed).account)
+            after, what = mask_account(private.unseal_account(tx.atrest, row.sealed)), "account"
+        else:
+            before, after, what = row.ordered, row.name, "name"
+        words = {"verifier": row.verifier, "approver": row.approver, "evidence": row.evidence}
+        found.append({"instruction_id": row.id, "what": what, "before": before, "after": after, **words})
+    return found
 
 
 def case_figures(tx: Tx, run_id: str, payer: str = "") -> list[dict[str, Any]]:

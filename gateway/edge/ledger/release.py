@@ -33,7 +33,8 @@ def _subject(run: Any) -> str:
 
 
 def release_body(tx: Tx, run: Any, early: bool) -> dict[str, Any]:
-    """What both people see and sign: count and total by bank, fund and debit account, and whether it goes before its pay date."""
+    """What both people see and sign: count and total by bank, fund and debit account, how many names and accounts were corrected, and whether
+    it goes before its pay date."""
     rows = tx.rows(
         "SELECT l.bank, l.fund, l.debit_account, l.pay_date, COUNT(*) AS n, SUM(a.amount) AS minor "
         "FROM attempt AS a JOIN lot AS l ON l.key = a.lot_key WHERE l.run_key = :run AND a.state IN ('new', 'ready', 'held') "
@@ -51,9 +52,15 @@ def release_body(tx: Tx, run: Any, early: bool) -> dict[str, Any]:
         }
         for r in rows
     ]
+    corrected = tx.row(
+        "SELECT COUNT(c.name) AS names, COUNT(c.sealed) AS accounts FROM lot AS l JOIN attempt AS a ON a.lot_key = l.key "
+        "JOIN correction AS c ON c.attempt_key = a.key WHERE l.run_key = :run",
+        run=run.key,
+    )
     return {
         "run": run.run_id, "payer": run.payer, "kind": run.kind, "early": early, "parts": parts,
         "count": sum(p["count"] for p in parts), "minor": sum(p["minor"] for p in parts),
+        "corrected": {"names": int(corrected.names), "accounts": int(corrected.accounts)},
     }  # fmt: skip
 
 
