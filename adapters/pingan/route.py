@@ -65,6 +65,10 @@ SINGLE_BYTES_MAX = 1024
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,98}[A-Za-z0-9]", re.ASCII)
 
 
+class Unanswered(NotSent):
+    """What came back is no answer about this Document; what the bank says of another may be one."""
+
+
 class Talk:
     """The commands of one conversation: each with a serial number of its own."""
 
@@ -100,9 +104,9 @@ class Talk:
         answer = yield self.post(transaction, leaves, serial=serial)
         found = understood(answer, transaction)
         if found is None:
-            raise NotSent(f"{transaction}: no reply of the bank's ({answer.status})")
+            raise Unanswered(f"{transaction}: no reply of the bank's ({answer.status})")
         if not found.ok:
-            raise NotSent(f"{transaction}: {_words(found)}")
+            raise Unanswered(f"{transaction}: {_words(found)}")
         return found, answer.body
 
 
@@ -232,7 +236,7 @@ def _state(document: SealedDocument, talk: Talk) -> Route[tuple[Packet, bytes]]:
         leaves = {"BatchNo": ours, "AcctNo": account}
     found, body = yield from talk.ask(command, leaves)
     if not _mine(found, number, ours):
-        raise NotSent(f"{command}: the reply is about another one", where=document.reference)
+        raise Unanswered(f"{command}: the reply is about another one", where=document.reference)
     return found, body
 
 
@@ -246,7 +250,7 @@ def fetch(context: Context) -> Route[Fetched]:
     for document in waited:
         try:
             count += yield from _told(document, context)
-        except NotSent as no:  # what is not answered about one keeps no other from being asked about
+        except Unanswered as no:  # what is not answered about one keeps no other from being asked about
             declined = declined or no
     if declined and not count:
         raise declined
@@ -269,7 +273,7 @@ def _returned(document: SealedDocument, talk: Talk, done: Packet) -> Route[int]:
     """Fetch the return file and take it in; 0 where it is not there yet."""
     name = done.leaf("FileName")
     if not _FILE.fullmatch(name):
-        raise NotSent("the return file has a name that is not taken", code=Code.PATH, where=document.reference)
+        raise Unanswered("the return file has a name that is not taken", code=Code.PATH, where=document.reference)
     serial = talk.serial()
     file = {
         "TradeSn": serial,
