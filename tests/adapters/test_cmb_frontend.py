@@ -8,12 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.cmb_frontend import ADAPTER, route
+from adapters.cmb_frontend import ADAPTER
 from gateway.core.bank import Agreement, Block, DocKind, Head, Reason, Row
 from gateway.core.errors import Code, Malformed, Refused
 from gateway.core.route import (
     Answer,
-    Sent,
 )
 from gateway.core.settings import check_bank
 from gateway.core.verdicts import Judgement, Outcome, Verdict
@@ -147,8 +146,6 @@ def test_an_empty_line_before_and_after_an_answer() -> None:
     """Some servers send them; the answer is the same."""
     body = replies.batch("R1", "FIN", "S", 3, "5.00").body
     assert read(ADAPTER, b"\r\n" + body + b"\n\n")[0] == read(ADAPTER, body)[0]
-    end, _ = walk(route.submit(DOCUMENT, context("0099960770/1")), Answer(200, b"\n" + replies.taken().body + b"\n"))
-    assert end == Sent(DOCUMENT.digest)
 
 
 def test_a_batch_without_totals() -> None:

@@ -73,6 +73,12 @@ def test_the_number_is_carried_on() -> None:
     assert [request.about for request in asked if isinstance(request, Take)] == ["R1"]
 
 
+def test_an_empty_line_around_an_answer() -> None:
+    """It is none of the answer."""
+    end, _ = walk(route.submit(DOCUMENT, context("0099960770/1")), Answer(200, b"\n" + replies.taken().body + b"\n"))
+    assert end == Sent(DOCUMENT.digest)
+
+
 def test_it_goes_on_from_the_cursor() -> None:
     """What the bank confirmed is not sent again."""
     end, asked = walk(route.submit(DOCUMENT, context("0099960770/1")), replies.taken(state="NTE"))
