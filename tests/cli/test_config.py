@@ -121,7 +121,7 @@ FAULTS: list[tuple[str, Any, Code, str, str]] = [
     ("bank.pins", [], Code.CERT, "bank BANKA: pins", "no certificate of the bank is pinned"),
     ("bank.pins", ["banka-sign"] * 2, Code.CERT, "bank BANKA: pins", "twice"),
     ("bank.sign_key", "other", Code.CERT, "bank BANKA: sign_key", "[keys.other]"),
-    ("bank.format_options", {"x": "1"}, Code.SCHEMA, "bank BANKA: format_options", "no options of its own"),
+    ("bank.format_options", {"x": "1"}, Code.SCHEMA, "bank BANKA", "format_options: Object contains unknown field `x`"),
     ("bank.wire_options", {}, Code.SCHEMA, "bank BANKA: wire_options", "missing required field `root`"),
     ("bank.wire_options", {"root": "x", "rot": 1}, Code.SCHEMA, "bank BANKA: wire_options", "unknown field `rot`"),
     ("bank.wire_options", {"root": "file:nowhere"}, Code.PATH, "bank BANKA: wire_options.root", "No such file"),

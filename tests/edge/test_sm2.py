@@ -21,6 +21,7 @@ from gateway.core.errors import Code, Refused, Unverified
 from gateway.edge.credentials import Credentials
 from gateway.edge.crypto import ciphers, sm2
 from gateway.edge.crypto.algorithms import named
+from gateway.edge.crypto.containers import open_key
 from gateway.edge.crypto.keys import KeyFile, PinFile, load_keys, load_pins
 from gateway.edge.crypto.pki import self_signed, sm2_self_signed
 
@@ -275,6 +276,16 @@ def test_keys_under_a_password_load(outside: Outside, options: str) -> None:
     assert load(outside.folder, "closed.pem", "right") == public(outside.folder).info
     refused(Code.AUTH, outside.folder, "closed.pem", "wrong")
     refused(Code.AUTH, outside.folder, "closed.pem")
+
+
+def test_no_wrong_password_opens_by_chance(outside: Outside) -> None:
+    """One in 256 leaves a padding that looks right: what it leaves is then no key, and the password is what is said to be wrong."""
+    words = ["pkcs8", "-topk8", "-in", "k.pem", "-out", "once.pem", "-passout", "pass:secret 密", "-v2", "aes-256-cbc"]
+    outside.run(*words, "-iter", "1")
+    data = (outside.folder / "once.pem").read_bytes()
+    for number in range(2_000):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever the library or we say of it
+            open_key(data, b"wrong %d" % number, pkcs12_file=False)
 
 
 def test_an_rsa_key_under_the_chinese_cipher_loads(outside: Outside) -> None:

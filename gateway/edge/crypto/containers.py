@@ -109,7 +109,12 @@ def _open_pem(data: bytes, password: bytes | None) -> bytes:
 def _decrypted_key(element: Element, password: bytes) -> bytes:
     """EncryptedPrivateKeyInfo."""
     algorithm, content = element.expect(der.SEQUENCE).children()
-    return _pbes2(algorithm, content.expect(der.OCTET_STRING).body, password)
+    opened = _pbes2(algorithm, content.expect(der.OCTET_STRING).body, password)
+    try:
+        der.parse(opened).expect(der.SEQUENCE).children()
+    except ValueError:  # one wrong password in 256 leaves a padding that looks right
+        raise ValueError("the password does not open it") from None
+    return opened
 
 
 def _pbes2(algorithm: Element, content: bytes, password: bytes) -> bytes:
