@@ -250,6 +250,21 @@ async def test_a_cursor_is_durable(story: Story) -> None:
     assert (await story.document(document.key)).cursor == "part 2"
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_long_sending_has_its_window_from_its_last_part(story: Story, stopped: bool) -> None:
+    """One in parts may write for an hour: what is not found five minutes after its beginning may still be on its way."""
+    document = await brought(story, D.SENDING)
+    story.clock.advance(3_000)
+    if stopped:
+        await story.ledger.save_cursor(document.key, await story.epoch(), "part 2")
+        await story.ledger.doubt_sendings(NORTH, await story.epoch())
+    else:
+        await story.ledger.mark_travelled(document.key, await story.epoch(), E.DOUBTED, "", "the reply is lost")
+    doubted = await story.document(document.key)
+    assert (doubted.state, doubted.last_sending_ms) == (D.IN_DOUBT, int(story.clock.now().timestamp() * 1000))
+    assert doubted.last_sending_ms == document.last_sending_ms + 3_000_000
+
+
 async def test_awaited_documents(story: Story) -> None:
     """Sent Documents with a line that has no word yet are awaited; told to the last line they are not."""
     document = await brought(story, D.SENT)

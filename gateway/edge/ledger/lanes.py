@@ -236,7 +236,8 @@ def mark_travelled(tx: Tx, document_key: int, epoch: int, event: str, code: str 
         return document.state
     # ``sendings`` counts those that may have left: a refusal after one is proof, a Document with none may be void
     left = {"sendings": document.sendings - 1} if arrow is DocumentEvent.SURELY_NOT_SENT else {}
-    state = move_document(tx, document, arrow, code=code, what=what, **left)
+    until = _written_until(tx, document) if arrow is DocumentEvent.DOUBTED else {}
+    state = move_document(tx, document, arrow, code=code, what=what, **left, **until)
     audit.append(
         tx, audit.SERVICE, f"document.{arrow}", f"document:{document.reference}",
         {"state": str(state), "sending": document.sendings, "code": code, "what": what[:200]},
@@ -244,10 +245,25 @@ def mark_travelled(tx: Tx, document_key: int, epoch: int, event: str, code: str 
     return str(state)
 
 
+def _written_until(tx: Tx, document: OutDocument) -> dict[str, Any]:
+    """A sending that ends in doubt may have written until now, however long ago it began: from now on "not found" has its window.
+
+    Not of an inquiry: of a question it counts when it was asked at the earliest.
+    """
+    return {} if document.kind is DocKind.INQUIRY else {"last_sending_ms": tx.now_ms}
+
+
 def save_cursor(tx: Tx, document_key: int, epoch: int, cursor: str) -> None:
-    """A route's durable place."""
-    fenced(tx, one(tx, document_key).bank, epoch)
-    tx.run("UPDATE document SET cursor = :cursor WHERE key = :key", cursor=cursor, key=document_key)
+    """A route's durable place. While it is sending, the next part begins now: should the sender die in it, its window counts from here."""
+    document = one(tx, document_key)
+    fenced(tx, document.bank, epoch)
+    sent_ms = tx.now_ms if document.state == DocumentState.SENDING else document.last_sending_ms or None
+    tx.run(
+        "UPDATE document SET cursor = :cursor, last_sending_ms = :sent WHERE key = :key",
+        cursor=cursor,
+        sent=sent_ms,
+        key=document_key,
+    )
 
 
 def doubt_sendings(tx: Tx, bank: str, epoch: int) -> int:
