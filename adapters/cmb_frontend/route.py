@@ -113,8 +113,8 @@ def inquire(document: SealedDocument, ctx: Context) -> Route[Found | NotFound | 
     number, done = _cursor(ctx.cursor)
     answer, batch = yield from _batch(document, ctx)
     if answer is None:
-        if ctx.cursor:
-            yield Save("")
+        if ctx.cursor:  # it confirmed parts of it once: to begin anew on its silence could pay them twice
+            raise InDoubt(f"the bank took {done} parts under the number {number} and lists no such batch: ask it")
         return NotFound()
     if batch.get("REQSTA") == RECEIVING:
         message, _ = yield from _message(document, 0)
