@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -165,7 +166,7 @@ async def test_a_cancelled_caller_leaves_no_half(story: Story) -> None:
     task = asyncio.create_task(story.chunk("R1", 1, *(pay(f"I-{n}") for n in range(200))))
     await asyncio.sleep(0.005)
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError):  # a fast machine may be done by then
         await task
     assert await story.value("SELECT COUNT(*) FROM instruction") in (0, 200)
     await story.chunk("R1", 1, *(pay(f"I-{n}") for n in range(200)))

@@ -390,7 +390,7 @@ def known_attempts(tx: Tx, bank: str, keys: list[int]) -> dict[int, Known]:
         keys=msgspec.json.encode(keys).decode() if tx.sqlite else keys,
         bank=bank,
     )
-    return {row[0]: Known._make(row) for row in rows}
+    return {row[0]: Known._make(row) for row in rows.all()}
 
 
 def update_attempts(tx: Tx, inbound_key: int, rows: list[tuple[Any, ...]]) -> int:

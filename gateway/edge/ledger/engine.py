@@ -62,7 +62,7 @@ class Tx:
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """All rows of a query, as tuples with names."""
-        return list(self.run(sql, **values))
+        return list(self.run(sql, **values).all())  # at once: one by one they cost three times as much
 
     def row(self, sql: str, **values: Any) -> Any:
         """First row or None."""
