@@ -213,3 +213,20 @@ def follow(journey: Journey, replies: tuple[Any, ...]) -> tuple[tuple[Request, .
         return tuple(requests), error
     route.close()
     return tuple(requests), request
+
+
+def walk(payload: bytes, generator: Generator[Request, Any, object], *answers: Answer) -> tuple[object, list[Request]]:
+    """The end of a route that reads this payload and gets these answers to its Posts, and what it asked for besides reading."""
+    waiting = list(answers)
+    asked: list[Request] = []
+    reply: Any = None
+    try:
+        while True:
+            request = generator.send(reply)
+            if isinstance(request, Read):
+                reply = payload[request.offset : request.offset + request.size]
+                continue
+            asked.append(request)
+            reply = waiting.pop(0) if isinstance(request, Post) else isinstance(request, Take) or None
+    except StopIteration as end:
+        return end.value, asked

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from functools import partial
 
 import msgspec
 import pytest
@@ -19,13 +18,13 @@ from gateway.core.route import (
     Fetched,
     NotFound,
     Post,
-    Read,
     Request,
     Save,
     SealedDocument,
     Sent,
     Take,
 )
+from tests.adapters import journeys
 from tests.adapters.replies import cmb_frontend as replies
 from tests.adapters.suite import NOW, bank_of
 
@@ -40,21 +39,7 @@ def context(cursor: str = "", *, waits: bool = False) -> Context:
     return Context(bank=bank, now=NOW, cursor=cursor, awaited=awaited)
 
 
-def walk(generator: Generator[Request, Any, object], *answers: Answer) -> tuple[object, list[Request]]:
-    """The end of a route that gets these answers to its Posts, and what it asked for besides reading."""
-    waiting = list(answers)
-    asked: list[Request] = []
-    reply: Any = None
-    try:
-        while True:
-            request = generator.send(reply)
-            if isinstance(request, Read):
-                reply = PAYLOAD[request.offset : request.offset + request.size]
-                continue
-            asked.append(request)
-            reply = waiting.pop(0) if isinstance(request, Post) else isinstance(request, Take) or None
-    except StopIteration as end:
-        return end.value, asked
+walk = partial(journeys.walk, PAYLOAD)
 
 
 def sent_parts(asked: list[Request]) -> list[bytes]:

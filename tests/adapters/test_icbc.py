@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,14 +24,13 @@ from gateway.core.route import (
     Fetched,
     NotFound,
     Post,
-    Read,
-    Request,
     SealedDocument,
     Sent,
     Take,
 )
 from gateway.core.settings import check_bank
 from gateway.core.verdicts import Judgement, Outcome, Verdict
+from tests.adapters import journeys
 from tests.adapters.examples import accepted
 from tests.adapters.replies import icbc as replies
 from tests.adapters.suite import ADAPTERS, NOW, bank_of, line_of, read, written
@@ -260,21 +259,7 @@ def context(*, waits: int = 0, **options: Any) -> Context:
     )
 
 
-def walk(generator: Generator[Request, Any, object], *answers: Answer) -> tuple[object, list[Request]]:
-    """The end of a route that gets these answers to its Posts, and what it asked for besides reading."""
-    waiting = list(answers)
-    asked: list[Request] = []
-    reply: Any = None
-    try:
-        while True:
-            request = generator.send(reply)
-            if isinstance(request, Read):
-                reply = PAYLOAD[request.offset : request.offset + request.size]
-                continue
-            asked.append(request)
-            reply = waiting.pop(0) if isinstance(request, Post) else isinstance(request, Take) or None
-    except StopIteration as end:
-        return end.value, asked
+walk = partial(journeys.walk, PAYLOAD)
 
 
 @pytest.mark.parametrize("zip_", [False, True])
